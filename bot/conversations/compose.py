@@ -1,0 +1,320 @@
+"""From what the engine decided to the words that are said.
+
+`compose(payloads, reading, state, text)` returns the replies, the next state and whether a person is wanted.
+A payload is `{"compose": name}` from `bot/domain/answers.yml`, or `{"compose": "ready", ...}` from an action
+that made its words itself (intake, receipt, status).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bot.conversations import emergency
+from bot.conversations.log import Choice, Reply
+from bot.policy import Pack, answers, load
+
+MISSES_TO_OFFER = 2  # The second miss in a row offers a person (ladder of issue "One command").
+MISSES_TO_HAND_OVER = 3  # GB/T 47746-2026: repeated failure hands over; test suites use three turns.
+FOCUS_TURNS = 6  # A measure stays in focus for so many turns about something else.
+
+
+@lru_cache
+def phrases() -> dict[str, Any]:
+    """The fixed phrases."""
+    return yaml.safe_load((Path(__file__).parent / "phrases.yml").read_text("utf-8"))
+
+
+@dataclass
+class Composed:
+    """The outcome of one turn."""
+
+    replies: list[Reply] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)
+    hand_over: str = ""  # reason, when a person is wanted
+    urgent: bool = False
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the composers see."""
+
+    payload: dict[str, Any]
+    reading: dict[str, Any]
+    state: dict[str, Any]
+    text: str
+    pack: Pack
+
+    @property
+    def normal(self) -> str:
+        """The normal form of the citizen's text."""
+        return str(self.reading.get("text", self.text))
+
+
+def payload_of(kind: str, **known: Any) -> dict[str, Any]:
+    """The contract's `answer` object with all its keys."""
+    blank: dict[str, Any] = {
+        "kind": kind,
+        "measures": [],
+        "facets": [],
+        "specified": True,
+        "citations": [],
+        "validity": None,
+        "case": None,
+        "options": [],
+    }
+    return blank | known
+
+
+def human_choice() -> Choice:
+    """The button that calls a person; every fallback carries it."""
+    return Choice("human", phrases()["human"], phrases()["human"])
+
+
+def simple(kind: str, text: str, *choices: Choice, **known: Any) -> Reply:
+    """A reply without citations."""
+    return Reply(text=text, answer=payload_of(kind, **known), choices=choices, sms=text)
+
+
+def greeting() -> Reply:
+    """The first message of a conversation: says that it is a bot and what it can do."""
+    labels = phrases()["greeting_choices"]
+    return simple("chitchat", phrases()["greeting"], *(Choice(f"start{i}", x, x) for i, x in enumerate(labels)))
+
+
+def language_of(text: str) -> str:
+    """ko, ja, ru or en when the message is mostly in that language, else empty."""
+    if re.search(r"[\uac00-\ud7af]", text):
+        return "ko"
+    if len(re.findall(r"[\u3040-\u30ff]", text)) >= 2:
+        return "ja"
+    if len(re.findall(r"[\u0400-\u04ff]", text)) >= 4:
+        return "ru"
+    han = len(re.findall(r"[\u4e00-\u9fff]", text))
+    words = re.findall(r"[A-Za-z]{2,}", text)
+    english = {"the", "is", "to", "my", "we", "can", "do", "how", "our", "for", "what", "where", "you", "hello", "please", "i", "of"}
+    return "en" if han <= 2 and len(words) >= 3 and english & {w.lower() for w in words} else ""
+
+
+# -- one composer a kind of payload -------------------------------------------------------------------
+
+
+def _from_answer(answer: answers.Answer, *choices: Choice) -> Reply:
+    return Reply(
+        text=answer.text,
+        answer=payload_of(
+            answer.kind,
+            measures=list(answer.measures),
+            facets=list(answer.facets),
+            specified=answer.specified,
+            citations=[asdict(c) for c in answer.citations],
+            validity=answer.validity,
+        ),
+        choices=choices,
+        sms=answer.sms,
+        card={"sections": [asdict(s) for s in answer.sections]} if answer.sections else None,
+    )
+
+
+def _policy(turn: Turn) -> Composed:
+    reading, state = turn.reading, dict(turn.state)
+    measures = [n for n in reading.get("measures", []) if n in turn.pack.measures]
+    if not measures:
+        return _fallback(turn)
+    answer = answers.policy(
+        turn.pack,
+        measures,
+        reading.get("facet", "what"),
+        specified=bool(reading.get("specified", True)),
+        text=turn.normal,
+    )
+    choices = [Choice(f"next{i}", label, label) for i, label in enumerate(answer.next)]
+    if state.get("focus") and state["focus"] != measures:
+        state["before"] = state["focus"]
+    state |= {"focus": measures, "facet": answer.facets[0], "last_kind": "policy", "misses": 0, "focus_age": 0}
+    state["options"] = []
+    return Composed([_from_answer(answer, *choices, human_choice())], state)
+
+
+def _notice(turn: Turn) -> Composed:
+    topic = str(turn.reading.get("topic") or "topic")
+    answer = answers.about(turn.pack, topic)
+    return Composed([_from_answer(answer, human_choice())], _settled(turn.state, "notice"))
+
+
+def _measure_choices(pack: Pack, numbers: list[int]) -> list[Choice]:
+    return [Choice(f"measure{n}", pack.measure(n).short, pack.measure(n).short, (n,)) for n in numbers]
+
+
+def _match(turn: Turn) -> Composed:
+    lines = [phrases()["match"]["say"]]
+    lines += [f"{n}. {m.short}" for n, m in sorted(turn.pack.measures.items())]
+    answer = payload_of("notice", facets=["list"], validity=turn.pack.notice.validity.state)
+    reply = Reply("\n".join(lines), answer, (human_choice(),), sms=phrases()["match"]["say"])
+    return Composed([reply], _settled(turn.state, "notice"))
+
+
+def _clarify(turn: Turn) -> Composed:
+    words = phrases()["clarify"]
+    options = [n for n in turn.reading.get("options", []) if n in turn.pack.measures][:3]
+    if not options:
+        return _unclear(turn)
+    state, misses = _missed(turn.state, "clarify")
+    state["options"] = options
+    choices = [*_measure_choices(turn.pack, options), Choice("none", words["none"], phrases()["human"])]
+    say = words["say"] if misses < MISSES_TO_OFFER else words["again"]
+    names = " ／ ".join(turn.pack.measure(n).short for n in options)
+    reply = simple("clarify", f"{say}（{names}）", *choices, options=[{"measures": [n]} for n in options])
+    return _ladder(Composed([reply], state), misses)
+
+
+def _fallback(turn: Turn) -> Composed:
+    words = phrases()["fallback"]
+    state, misses = _missed(turn.state, "fallback")
+    if misses >= MISSES_TO_OFFER:
+        return _ladder(Composed([simple("fallback", words["second"], human_choice())], state), misses)
+    near = [int(n) for n, p in turn.reading.get("scores", {}).items() if p >= 0.25 and int(n) in turn.pack.measures]
+    lines = [words["say"]]
+    if near:
+        names = "、".join(f"{turn.pack.measure(n).short}（{answers.clause_name(turn.pack.measure(n))}）" for n in near[:2])
+        lines.append(words["near"].format(names=names))
+    lines.append(words["help"])
+    return Composed([simple("fallback", "\n".join(lines), *_measure_choices(turn.pack, near[:2]), human_choice())], state)
+
+
+def _unclear(turn: Turn) -> Composed:
+    words = phrases()["unclear"]
+    state, misses = _missed(turn.state, "fallback")
+    say = words["say"] if misses < MISSES_TO_OFFER else words["second"]
+    return _ladder(Composed([simple("fallback", say, human_choice())], state), misses)
+
+
+def _chitchat(turn: Turn) -> Composed:
+    words = phrases()["chitchat"]
+    topic = str(turn.reading.get("topic") or "unclear")
+    choices = (human_choice(),) if topic in ("abuse", "mood") else ()
+    return Composed([simple("chitchat", words.get(topic, words["unclear"]), *choices)], _settled(turn.state, "chitchat"))
+
+
+def _emergency(turn: Turn) -> Composed:
+    known = emergency.topics()
+    topic = known.get(str(turn.payload.get("topic") or turn.reading.get("topic"))) or known["injury"]
+    return Composed([danger(topic)], dict(turn.state) | {"last_kind": "emergency"}, hand_over=f"险情：{topic.name}", urgent=True)
+
+
+def danger(topic: emergency.Topic) -> Reply:
+    """What is said at once in an emergency; the numbers stand before the question."""
+    return Reply(
+        text=f"{topic.say}\n我已同时提醒值班人员。{topic.ask}",
+        answer=payload_of("emergency"),
+        choices=(),
+        sms=topic.say,
+        card={"call": list(topic.call)},
+    )
+
+
+def _handoff(turn: Turn) -> Composed:
+    return Composed([], _settled(turn.state, "handoff"), hand_over="要求人工")
+
+
+def _ready(turn: Turn) -> Composed:
+    p = turn.payload
+    choices = tuple(Choice(f"c{i}", label, label) for i, label in enumerate(p.get("choices", [])))
+    answer = payload_of(p["kind"], case=p.get("case"))
+    state = _settled(turn.state, p["kind"]) | (p.get("state") or {})
+    reply = Reply(p["text"], answer, choices, sms=p.get("sms") or p["text"], card=p.get("card"))
+    return Composed([reply], state, hand_over=p.get("hand_over", ""))
+
+
+COMPOSERS: dict[str, Callable[[Turn], Composed]] = {
+    "policy": _policy,
+    "notice": _notice,
+    "match": _match,
+    "clarify": _clarify,
+    "fallback": _fallback,
+    "unclear": _unclear,
+    "chitchat": _chitchat,
+    "emergency": _emergency,
+    "handoff": _handoff,
+    "ready": _ready,
+}
+
+
+def hand_over_reply(before: int) -> Reply:
+    """Said when a person was asked for; `before` is how many wait in front."""
+    words = phrases()["handoff"]
+    place = words["first"] if before == 0 else words["place"].format(count=before)
+    return simple("handoff", f"{words['say']}{place}\n{words['meanwhile']}")
+
+
+# -- state --------------------------------------------------------------------------------------------
+
+
+def _settled(state: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The state after a turn that was understood; a measure in focus grows old."""
+    new = dict(state) | {"last_kind": kind, "misses": 0, "options": []}
+    new["focus_age"] = int(state.get("focus_age", 0)) + 1
+    if new["focus_age"] > FOCUS_TURNS:
+        new["focus"], new["before"] = [], []
+    return new
+
+
+def _missed(state: dict[str, Any], kind: str) -> tuple[dict[str, Any], int]:
+    misses = int(state.get("misses", 0)) + 1
+    return _settled(state, kind) | {"misses": misses}, misses
+
+
+def _ladder(composed: Composed, misses: int) -> Composed:
+    if misses >= MISSES_TO_HAND_OVER:
+        composed.hand_over = "多次没有听懂"
+        composed.state["misses"] = 0
+    return composed
+
+
+def _merge(replies: list[Reply]) -> list[Reply]:
+    """Consecutive messages of an intake become one bubble; the first one's kind stands for both."""
+    merged: list[Reply] = []
+    intake = ("complaint", "report", "suggestion", "intake", "receipt")
+    for reply in replies:
+        last = merged[-1] if merged else None
+        if last and last.answer["kind"] in intake and reply.answer["kind"] == "intake":
+            merged[-1] = Reply(
+                text=f"{last.text}\n{reply.text}",
+                answer=last.answer,
+                choices=reply.choices or last.choices,
+                sms=f"{last.sms}\n{reply.sms}",
+                card=(last.card or {}) | (reply.card or {}) or None,
+            )
+        else:
+            merged.append(reply)
+    return merged
+
+
+def compose(
+    payloads: list[dict[str, Any]], reading: dict[str, Any], state: dict[str, Any], text: str, pack: Pack | None = None
+) -> Composed:
+    """All replies of one turn. No payload at all is a failure of the engine and raises `ValueError`."""
+    if not payloads:
+        raise ValueError("the engine decided nothing")
+    result = Composed(state=dict(state))
+    for payload in payloads:
+        composer = COMPOSERS.get(str(payload.get("compose")))
+        if composer is None:
+            raise ValueError(f"unknown payload {payload.get('compose')!r}")
+        part = composer(Turn(payload, reading, result.state, text, pack or load()))
+        result.replies += part.replies
+        result.state = part.state
+        result.hand_over = result.hand_over or part.hand_over
+        result.urgent = result.urgent or part.urgent
+    result.replies = _merge(result.replies)
+    if line := phrases()["foreign"].get(language_of(text)):
+        if result.replies:
+            first = result.replies[0]
+            result.replies[0] = Reply(f"{line}\n{first.text}", first.answer, first.choices, first.sms, first.card)
+    return result

@@ -1,0 +1,267 @@
+"""The message log: accept once, in order, and read back. All functions work on an open session.
+
+`seq` counts from 1 in each conversation without gaps, because it is drawn from the conversation's own row
+in the transaction that stores the message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from bot.conversations.models import Conversation, HandOver, Message
+from bot.errors import HotlineError, Problem
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A button. `send` is what pressing it means: text, or measures picked from an ask-back."""
+
+    id: str
+    label: str
+    send: str = ""
+    picked: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One message of the bot before it is stored. `answer` follows the contract's message format."""
+
+    text: str
+    answer: dict[str, Any]
+    choices: tuple[Choice, ...] = ()
+    sms: str = ""
+    card: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class InboundMessage:
+    """A channel's verified payload."""
+
+    conversation_id: str
+    channel: str
+    external_id: str
+    text: str
+    picked: tuple[int, ...] = field(default=())
+
+
+def token_hash(token: str) -> str:
+    """What is stored of a conversation's token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def open_conversation(session: Session, channel: str, now: datetime) -> tuple[Conversation, str]:
+    """A new conversation and its bearer token, which is shown once and stored as a hash."""
+    token = secrets.token_urlsafe(32)
+    conversation = Conversation(
+        id=str(uuid.uuid4()),
+        channel=channel,
+        token_hash=token_hash(token),
+        owner="bot",
+        next_seq=1,
+        state={},
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(conversation)
+    session.flush()
+    return conversation, token
+
+
+def access_conversation(session: Session, conversation_id: str, token: str) -> Conversation:
+    """The conversation, if `token` opens it; raises `HotlineError` otherwise."""
+    conversation = session.get(Conversation, conversation_id)
+    if conversation is None:
+        raise HotlineError(Problem.UNKNOWN_CONVERSATION)
+    if not secrets.compare_digest(conversation.token_hash, token_hash(token)):
+        raise HotlineError(Problem.UNAUTHORIZED)
+    return conversation
+
+
+def _draw_seq(session: Session, conversation_id: str, now: datetime) -> int:
+    drawn = session.execute(
+        update(Conversation)
+        .where(Conversation.id == conversation_id)
+        .values(next_seq=Conversation.next_seq + 1, updated_at=now)
+        .returning(Conversation.next_seq)
+    ).scalar_one_or_none()
+    if drawn is None:
+        raise HotlineError(Problem.UNKNOWN_CONVERSATION)
+    return drawn - 1
+
+
+def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Message, bool]:
+    """Store a citizen's message; (message, False) when this delivery was stored before."""
+    known = session.scalar(
+        select(Message).where(Message.channel == inbound.channel, Message.external_id == inbound.external_id)
+    )
+    if known is not None:
+        return known, False
+    message = Message(
+        id=str(uuid.uuid4()),
+        conversation_id=inbound.conversation_id,
+        seq=_draw_seq(session, inbound.conversation_id, now),
+        author="user",
+        channel=inbound.channel,
+        external_id=inbound.external_id,
+        body=inbound.text,
+        extra={"picked": list(inbound.picked)} if inbound.picked else None,
+        created_at=now,
+    )
+    session.add(message)
+    session.flush()
+    return message, True
+
+
+def append(
+    session: Session, conversation: Conversation, author: str, reply: Reply, now: datetime, reply_to: str | None = None
+) -> Message:
+    """Store a message of the bot, the system or staff."""
+    extra: dict[str, Any] = {"answer": reply.answer} if reply.answer else {}
+    if reply.choices:
+        extra["choices"] = [
+            {"id": c.id, "label": c.label, "send": c.send, "picked": list(c.picked)} for c in reply.choices
+        ]
+    if reply.sms:
+        extra["sms"] = reply.sms
+    if reply.card:
+        extra["card"] = reply.card
+    message = Message(
+        id=str(uuid.uuid4()),
+        conversation_id=conversation.id,
+        seq=_draw_seq(session, conversation.id, now),
+        author=author,
+        channel=conversation.channel,
+        body=reply.text,
+        extra=extra or None,
+        reply_to=reply_to,
+        created_at=now,
+    )
+    session.add(message)
+    session.flush()
+    return message
+
+
+def answer(session: Session, message_id: str, replies: Sequence[Reply], state: dict[str, Any], now: datetime) -> bool:
+    """Store the replies to a message together with the new state; False when it was answered meanwhile."""
+    won = session.execute(
+        update(Message).where(Message.id == message_id, Message.answered_at.is_(None)).values(answered_at=now)
+    )
+    if won.rowcount != 1:  # type: ignore[attr-defined]
+        return False
+    message = session.get_one(Message, message_id)
+    conversation = session.get_one(Conversation, message.conversation_id)
+    for reply in replies:
+        append(session, conversation, "bot", reply, now, reply_to=message_id)
+    conversation.state = state
+    return True
+
+
+def unanswered(session: Session, conversation_id: str) -> list[Message]:
+    """A conversation's messages that no turn has finished, in order."""
+    return list(
+        session.scalars(
+            select(Message)
+            .where(
+                Message.conversation_id == conversation_id,
+                Message.author == "user",
+                Message.answered_at.is_(None),
+            )
+            .order_by(Message.seq)
+        )
+    )
+
+
+def conversations_to_resume(session: Session) -> list[str]:
+    """Conversations with a stored message that was never answered (a process died in between)."""
+    return list(
+        session.scalars(
+            select(Message.conversation_id).where(Message.author == "user", Message.answered_at.is_(None)).distinct()
+        )
+    )
+
+
+def replies_to(session: Session, message_id: str) -> list[Message]:
+    """The stored replies of one turn."""
+    return list(session.scalars(select(Message).where(Message.reply_to == message_id).order_by(Message.seq)))
+
+
+def after(session: Session, conversation_id: str, seq: int, limit: int = 500) -> list[Message]:
+    """The log after `seq`, in order."""
+    return list(
+        session.scalars(
+            select(Message)
+            .where(Message.conversation_id == conversation_id, Message.seq > seq)
+            .order_by(Message.seq)
+            .limit(limit)
+        )
+    )
+
+
+def last_choices(session: Session, conversation_id: str) -> list[dict[str, Any]]:
+    """The buttons of the last turn that had any, newest message first."""
+    rows = session.scalars(
+        select(Message)
+        .where(Message.conversation_id == conversation_id, Message.author == "bot")
+        .order_by(Message.seq.desc())
+        .limit(6)
+    )
+    found: list[dict[str, Any]] = []
+    for message in rows:
+        found += (message.extra or {}).get("choices", [])
+    return found
+
+
+def queue_hand_over(session: Session, conversation_id: str, reason: str, *, urgent: bool, now: datetime) -> int:
+    """Put the conversation into the queue for a person (once) and return how many wait before it."""
+    waiting = session.scalar(
+        select(HandOver).where(HandOver.conversation_id == conversation_id, HandOver.state == "waiting")
+    )
+    if waiting is None:
+        waiting = HandOver(
+            id=str(uuid.uuid4()),
+            conversation_id=conversation_id,
+            reason=reason,
+            urgent=urgent,
+            state="waiting",
+            created_at=now,
+        )
+        session.add(waiting)
+        session.flush()
+    elif urgent and not waiting.urgent:
+        waiting.urgent = True
+        waiting.reason = reason
+    before = select(func.count()).where(HandOver.state == "waiting", HandOver.id != waiting.id)
+    if waiting.urgent:
+        before = before.where(HandOver.urgent.is_(True), HandOver.created_at <= waiting.created_at)
+    else:
+        before = before.where(HandOver.urgent.is_(True) | (HandOver.created_at <= waiting.created_at))
+    return session.scalar(before) or 0
+
+
+def as_json(message: Message) -> dict[str, Any]:
+    """A message in the contract's format."""
+    extra = message.extra or {}
+    shown: dict[str, Any] = {
+        "seq": message.seq,
+        "author": message.author,
+        "text": message.body,
+        "created_at": message.created_at.astimezone(SHANGHAI).isoformat(timespec="seconds"),
+        "choices": [{"id": c["id"], "label": c["label"]} for c in extra.get("choices", [])],
+    }
+    if "answer" in extra:
+        shown["answer"] = extra["answer"]
+    if "card" in extra:
+        shown["card"] = extra["card"]
+    return shown

@@ -1,0 +1,134 @@
+"""A message's way from the log to its replies (ARCHITECTURE.md, "A message's way", steps 2 to 5).
+
+One turn at a time per conversation in this process; across processes the conditional update in `log.answer`
+decides, so that a message is answered once whoever works on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+import structlog
+from sqlalchemy.orm import Session, sessionmaker
+
+from bot.cases import store as cases
+from bot.conversations import emergency, log
+from bot.conversations.compose import Composed, compose, danger, hand_over_reply, phrases, simple
+from bot.conversations.engine import Engine, EngineFailed
+from bot.conversations.models import Conversation, Message
+from bot.storage import StorageError
+
+logger = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The time; tests put another clock in its place."""
+    return datetime.now(timezone.utc)
+
+
+class Turns:
+    """Takes stored messages to their replies."""
+
+    def __init__(
+        self, sessions: sessionmaker[Session], engine: Engine, *, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.sessions = sessions
+        self.engine = engine
+        self.now = now
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._news: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
+
+    # -- news for server-sent events ----------------------------------------------------------------
+
+    def news(self, conversation_id: str) -> asyncio.Event:
+        """An event that is set when something was added to the conversation by this process."""
+        return self._news.setdefault(conversation_id, asyncio.Event())
+
+    def _announce(self, conversation_id: str) -> None:
+        if event := self._news.get(conversation_id):
+            event.set()
+
+    # -- the turn -----------------------------------------------------------------------------------
+
+    async def run(self, conversation_id: str) -> None:
+        """Answer every stored message of the conversation that waits, in order."""
+        lock = self._locks.setdefault(conversation_id, asyncio.Lock())
+        async with lock:
+            for message in await asyncio.to_thread(self._waiting, conversation_id):
+                await self._answer(message)
+        self._announce(conversation_id)
+
+    async def resume(self) -> int:
+        """Answer what an earlier process stored and did not answer; returns the number of conversations."""
+        left = await asyncio.to_thread(self._to_resume)
+        for conversation_id in left:
+            await self.run(conversation_id)
+        return len(left)
+
+    def _waiting(self, conversation_id: str) -> list[Message]:
+        with self.sessions.begin() as session:
+            return log.unanswered(session, conversation_id)
+
+    def _to_resume(self) -> list[str]:
+        with self.sessions.begin() as session:
+            return log.conversations_to_resume(session)
+
+    async def _answer(self, message: Message) -> None:
+        facts = await asyncio.to_thread(self._facts, message)
+        topic = emergency.check(message.body)
+        if topic is not None:
+            state = facts["state"] | {"last_kind": "emergency"}
+            composed = Composed([danger(topic)], state, hand_over=f"险情：{topic.name}", urgent=True)
+        elif facts["owner"] == "person":
+            composed = Composed([], facts["state"])
+        elif facts["receipt"]:
+            # The case was lodged by this very message before the process died: say the same receipt.
+            composed = compose([facts["receipt"]], {}, facts["state"], message.body)
+        else:
+            composed = await self._ask_engine(message, facts)
+        await asyncio.to_thread(self._store, message, composed)
+
+    def _facts(self, message: Message) -> dict[str, Any]:
+        with self.sessions.begin() as session:
+            conversation = session.get_one(Conversation, message.conversation_id)
+            draft = cases.current_draft(session, conversation.id)
+            from bot.conversations.receipt import receipt_of_message  # the words of a receipt
+
+            return {
+                "owner": conversation.owner,
+                "state": dict(conversation.state or {}),
+                "intake": (draft.type or "T") if draft else "",
+                "asked": (draft.asked or "") if draft else "",
+                "receipt": receipt_of_message(session, message.id),
+            }
+
+    async def _ask_engine(self, message: Message, facts: dict[str, Any]) -> Composed:
+        state = facts["state"]
+        context = {key: state.get(key) for key in ("focus", "before", "facet", "last_kind", "options") if state.get(key)}
+        context |= {"intake": facts["intake"], "asked": facts["asked"], "picked": (message.extra or {}).get("picked", [])}
+        try:
+            decision = await self.engine.turn(message.conversation_id, message.id, message.body, context)
+            return compose(decision.payloads, decision.reading, state, message.body)
+        except (EngineFailed, ValueError, KeyError) as error:
+            logger.error("turn_failed", conversation=message.conversation_id, message=message.id, error=str(error))
+            return Composed([simple("handoff", phrases()["failure"])], state, hand_over="系统故障")
+
+    def _store(self, message: Message, composed: Composed) -> None:
+        now = self.now()
+        with self.sessions.begin() as session:
+            if composed.hand_over:
+                before = log.queue_hand_over(
+                    session, message.conversation_id, composed.hand_over, urgent=composed.urgent, now=now
+                )
+                if not any(r.answer["kind"] in ("emergency", "handoff") for r in composed.replies):
+                    composed.replies.append(hand_over_reply(before))
+            if not log.answer(session, message.id, composed.replies, composed.state, now):
+                session.rollback()
+                logger.info("answered_elsewhere", message=message.id)
+
+
+__all__ = ["StorageError", "Turns", "utc_now"]

@@ -1,0 +1,216 @@
+"""The gate: one decision with a reason from all scores and the turn's context.
+
+Answer, ask back (which two or three), take the message as part of a running intake, or decline. A linear
+model alone cannot decline: it once gave a weather question 0.99. Thresholds are in `Thresholds`; they were
+chosen on cross-validated scores and the dev set (docs/adr/0003-linear-models.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+# Acts that interrupt a running intake; every other message belongs to it.
+INTERRUPTS = frozenset({"policy", "notice", "handoff", "emergency", "match"})
+# Acts that only mean something about what was just said.
+BARE = frozenset({"affirm", "deny", "cancel", "correct", "resume", "skip"})
+CASES = frozenset({"complaint", "request", "report", "suggestion"})
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """All probabilities between 0 and 1."""
+
+    answer: float = 0.5  # a measure at or above is answered
+    second: float = 0.5  # a further measure at or above is answered as well
+    ask: float = 0.2  # measures at or above are offered when none reaches `answer`
+    policy: float = 0.3  # act score under which a policy reading needs the measure's own support
+    interrupt: float = 0.6  # act score at which a question interrupts an intake
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the service knows about the conversation; all optional."""
+
+    focus: tuple[int, ...] = ()  # measures of the last policy answer
+    before: tuple[int, ...] = ()  # measures in focus before the last change
+    facet: str = ""
+    last_kind: str = ""  # kind of the bot's last answer
+    intake: str = ""  # type of the open draft, or empty
+    asked: str = ""  # field asked last
+    options: tuple[int, ...] = ()  # measures offered by the last ask-back
+    picked: tuple[int, ...] = ()  # measures of the button that was pressed
+
+    @classmethod
+    def read(cls, data: Any) -> Context:
+        """A context from the request's JSON; whatever has the wrong shape is left out."""
+        if not isinstance(data, dict):
+            return cls()
+
+        def numbers(key: str) -> tuple[int, ...]:
+            some = data.get(key)
+            return tuple(n for n in some if isinstance(n, int) and 1 <= n <= 16) if isinstance(some, list) else ()
+
+        def word(key: str) -> str:
+            value = data.get(key)
+            return value if isinstance(value, str) else ""
+
+        return cls(
+            numbers("focus"), numbers("before"), word("facet"), word("last_kind"),
+            word("intake"), word("asked"), numbers("options"), numbers("picked"),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the models said about one message."""
+
+    acts: dict[str, float]
+    measures: dict[int, float]
+    facets: dict[str, float]
+    neighbours: list[tuple[float, str, tuple[int, ...]]]
+    given: Callable[[str, Sequence[int]], float]
+
+    @property
+    def act(self) -> str:
+        """The likeliest act."""
+        return max(self.acts, key=lambda a: self.acts[a])
+
+    @property
+    def facet(self) -> str:
+        """The likeliest facet."""
+        return max(self.facets, key=lambda f: self.facets[f])
+
+    def best(self) -> list[tuple[int, float]]:
+        """Measures with probability, best first."""
+        return sorted(self.measures.items(), key=lambda pair: -pair[1])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The decision about one message."""
+
+    intent: str
+    confidence: float
+    reason: str
+    measures: tuple[int, ...] = ()
+    facet: str = "what"
+    specified: bool = True
+    options: tuple[int, ...] = ()
+    topic: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+_ORDINAL = re.compile(r"第([一二三四五六七八九十]{1,3}|\d{1,2})[条项]")
+_NUMERALS = {c: i for i, c in enumerate("零一二三四五六七八九十")}
+
+
+def named_clause(text: str) -> int | None:
+    """The clause that is called by its number: 第九条 → 9."""
+    found = _ORDINAL.search(text)
+    if not found:
+        return None
+    word = found.group(1)
+    if word.isdigit():
+        number = int(word)
+    elif "十" in word:
+        tens, _, ones = word.partition("十")
+        number = _NUMERALS.get(tens, 1) * 10 + (_NUMERALS.get(ones, 0) if ones else 0)
+    else:
+        number = _NUMERALS[word[0]]
+    return number if 1 <= number <= 16 else None
+
+
+class Gate:
+    """Decides; pure."""
+
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
+        self.thresholds = thresholds or Thresholds()
+
+    def decide(self, text: str, scores: Scores, context: Context) -> Reading:
+        """The reading of normalised `text`."""
+        if context.picked:
+            return self._policy(scores, context.picked, "picked from the offered choices", 1.0)
+        if not re.search(r"[^\W_]", text):
+            return Reading("unclear", 1.0, "nothing to read")
+        if context.intake:
+            return self._in_intake(text, scores, context)
+        return self._free(text, scores, context)
+
+    # -- an intake runs ---------------------------------------------------------------------------
+
+    def _in_intake(self, text: str, scores: Scores, context: Context) -> Reading:
+        act = scores.act
+        score = scores.acts[act]
+        if act in INTERRUPTS and score >= self.thresholds.interrupt:
+            free = self._free(text, scores, replace(context, intake=""))
+            if free.intent in INTERRUPTS:
+                return replace(free, reason=f"interrupts the intake: {free.reason}")
+        if act == "followup" and context.last_kind == "policy" and context.focus and score >= self.thresholds.interrupt:
+            return self._policy(scores, context.focus, "follow-up inside an intake", score)
+        return Reading("inform", 1.0, "part of the running intake", topic=act, extra={"act": act})
+
+    # -- no intake runs ---------------------------------------------------------------------------
+
+    def _free(self, text: str, scores: Scores, context: Context) -> Reading:
+        act = scores.act
+        score = scores.acts[act]
+        best = scores.best()
+        clause = named_clause(text)
+        if clause is not None and act in ("policy", "followup", "notice", "oos", "more"):
+            return self._policy(scores, (clause,), "called by its number", 1.0)
+        if context.last_kind == "status" and act in ("status", "oos", "followup", "inform", "affirm", "skip"):
+            return Reading("status", score, "goes on about the status asked for")
+        if act == "ambiguous":
+            return self._ask(best, score, "several measures fit the same words")
+        if act == "policy":
+            return self._about_measures(text, scores, context, best, score)
+        if act == "followup":
+            if context.focus:
+                return self._policy(scores, context.focus, "follow-up about the measure in focus", score)
+            if best[0][1] >= self.thresholds.answer:
+                return self._about_measures(text, scores, context, best, score)
+            return Reading("unclear", score, "a follow-up without anything in focus")
+        if act == "more":
+            if context.before and context.focus:
+                return self._policy(scores, context.before, "back to the measure before", score)
+            return Reading("notice", score, "more of the list", topic="list")
+        if act in BARE:
+            return Reading(act, score, "a bare answer")
+        if act == "oos":
+            return self._out_of_scope(text, scores, context, best, score)
+        return Reading(act, score, "act")
+
+    def _about_measures(
+        self, text: str, scores: Scores, context: Context, best: list[tuple[int, float]], score: float
+    ) -> Reading:
+        limits = self.thresholds
+        if best[0][1] >= limits.answer:
+            chosen = [best[0][0]] + [n for n, p in best[1:4] if p >= limits.second]
+            return self._policy(scores, tuple(chosen), "measure named", score)
+        # Short and without a measure of its own: it goes on about the one in focus.
+        if context.focus and scores.acts.get("followup", 0.0) >= 0.1 and best[0][1] < limits.ask:
+            return self._policy(scores, context.focus, "no measure of its own, one in focus", score)
+        if best[0][1] >= limits.ask:
+            near = [(n, p) for n, p in best[:3] if p >= limits.ask / 2]
+            if len(near) == 1 or near[0][1] >= 2.5 * near[1][1]:
+                return self._policy(scores, (best[0][0],), "one measure far ahead", score)
+            return self._ask(best, score, "no measure clearly ahead")
+        return Reading("oos", score, "policy words, but no measure fits", topic="no_measure")
+
+    def _out_of_scope(
+        self, text: str, scores: Scores, context: Context, best: list[tuple[int, float]], score: float
+    ) -> Reading:
+        if context.focus and len(text) <= 14 and scores.acts.get("followup", 0.0) >= 0.2:
+            return self._policy(scores, context.focus, "short, one in focus", score)
+        return Reading("oos", score, "out of scope")
+
+    def _policy(self, scores: Scores, measures: tuple[int, ...], reason: str, score: float) -> Reading:
+        facet = scores.facet
+        given = scores.given(facet, measures)
+        return Reading("policy", score, reason, tuple(measures), facet, given >= 0.5, extra={"given": round(given, 3)})
+
+    def _ask(self, best: list[tuple[int, float]], score: float, reason: str) -> Reading:
+        return Reading("ask_back", score, reason, options=tuple(n for n, _ in best[:3]))
