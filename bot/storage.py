@@ -47,7 +47,7 @@ class Base(DeclarativeBase):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time in, an aware UTC time out. A naive time raises `ValueError`: nobody knows its zone."""
+    """An aware time in, an aware UTC time out. A naive time is refused: nobody knows its zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

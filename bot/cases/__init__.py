@@ -1,1 +1,1 @@
-"""Cases (工单): drafts, numbers, statutory clocks, routing and the store. Knows nothing of Rasa, HTTP or pages."""
+"""Cases (工单): drafts, numbers, statutory clocks, routing, store. Knows nothing of Rasa, HTTP or pages."""

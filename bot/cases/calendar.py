@@ -134,7 +134,7 @@ def add_workdays(day: date, count: int) -> tuple[date, bool]:
 def add_days(day: date, count: int) -> tuple[date, bool]:
     """`count` calendar days (日) after `day`, never provisional.
 
-    That a last day on a holiday rolls on (民法典 Art 203) is unverified here; the earlier date is the safe one.
+    That a last day on a holiday rolls on (民法典 Art 203) is unverified here; the earlier date is safe.
     """
     _check(day, count)
     return day + timedelta(days=count), False

@@ -178,4 +178,4 @@ def due_phrase(clock: Due) -> str | None:
         return None
     due = clock.due_on
     year = "" if due.year == clock.from_date.year else f"{due.year}年"
-    return f"最晚{year}{due.month}月{due.day}日" + ("（暂按周末推算）" if clock.provisional else "")
+    return f"最晚{year}{due.month}月{due.day}日" + ("，暂按周末推算" if clock.provisional else "")

@@ -62,8 +62,8 @@ def save_draft(
     *,
     now: datetime,
     data: dict[str, Any] | _Keep = KEEP,
-    asked: str | None | _Keep = KEEP,
-    type: CaseType | None | _Keep = KEEP,
+    asked: str | _Keep | None = KEEP,
+    type: CaseType | _Keep | None = KEEP,
     privacy_notice_version: str | _Keep = KEEP,
 ) -> CaseDraft:
     """Save what a turn has learned; what is not given stays. Returns the stored draft.

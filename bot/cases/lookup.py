@@ -87,9 +87,14 @@ def case_status_text(session: Session, case: Case) -> CaseStatusText:
         meaning=REGISTERED_MEANS if case.status == REGISTERED else "",
         registered_at=case.created_at.astimezone(SHANGHAI),
         deadlines=deadlines,
-        # An anonymous report must not be led to its named twin, nor the other way round.
-        twin_number=None if case.anonymous else case.twin_number,
+        twin_number=None if _hides_twin(session, case) else case.twin_number,
     )
+
+
+def _hides_twin(session: Session, case: Case) -> bool:
+    # Neither an anonymous report's query code nor the named twin's phone may lead to the other one.
+    twin = session.get(Case, case.twin_number) if case.twin_number else None
+    return case.anonymous or (twin is not None and twin.anonymous)
 
 
 def _deadline(clock: CaseClock) -> str:

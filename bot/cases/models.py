@@ -110,7 +110,7 @@ class Case(Base):
     twin_number: Mapped[str | None] = mapped_column(ForeignKey("cases.number"))
     conversation_id: Mapped[str] = mapped_column(String(64), index=True)
     channel: Mapped[str] = mapped_column(String(16))
-    confirmed_by_message: Mapped[str] = mapped_column(String(64))
+    confirmed_by_message: Mapped[str] = mapped_column(String(64), index=True)
     fields: Mapped[dict[str, Any]] = mapped_column(EncryptedJson("cases.fields"))
     phone_hash: Mapped[str | None] = mapped_column(String(64), index=True)
     query_code_hash: Mapped[str | None] = mapped_column(String(64))

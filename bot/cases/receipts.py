@@ -36,11 +36,23 @@ class Receipt(NamedTuple):
 
 @dataclass(frozen=True)
 class ParsedNumber:
-    """A receipt number found in a text: twelve digits, the type letter if one was written, the check's result."""
+    """A receipt number found in a text.
+
+    Its twelve digits, the type if its letter was written, whether the check digit holds, and the very piece
+    of the text it was read from.
+    """
 
     sms_code: str
     type: CaseType | None
     valid: bool
+    written: str
+
+    @property
+    def number(self) -> str | None:
+        """The number in full, `None` if only digits were written."""
+        if self.type is None:
+            return None
+        return f"JL-{self.type.value}-{self.sms_code[:6]}-{self.sms_code[6:11]}-{self.sms_code[11]}"
 
 
 def check_digit(eleven: str) -> str:
@@ -84,16 +96,23 @@ def parse_number(text: str) -> ParsedNumber | None:
     A number whose check digit holds is preferred; otherwise the first that looks like one comes back with
     `valid=False`, so that the citizen can be asked to look again. The national platform's 25 digits are none.
     """
-    text = _PLATFORM.sub(" ", unicodedata.normalize("NFKC", text).upper())
-    found = [_parsed(match[1], match[2]) for match in _NUMBER.finditer(text)]
+    # One character at a time, so that a place in the plain text leads back to the citizen's own.
+    forms = [unicodedata.normalize("NFKC", char).upper() for char in text]
+    places = [index for index, form in enumerate(forms) for _ in form]
+    plain = _PLATFORM.sub(lambda match: "#" * len(match[0]), "".join(forms))
+    found = [
+        _parsed(match, text[places[match.start()] : places[match.end() - 1] + 1])
+        for match in _NUMBER.finditer(plain)
+    ]
     candidates = [number for number in found if number]
     return next((number for number in candidates if number.valid), candidates[0] if candidates else None)
 
 
-def _parsed(letter: str | None, written: str) -> ParsedNumber | None:
-    digits = re.sub(r"[^0-9]", "", written)
+def _parsed(match: re.Match[str], written: str) -> ParsedNumber | None:
+    letter, digits = match[1], re.sub(r"[^0-9]", "", match[2])
     try:
         date(2000 + int(digits[:2]), int(digits[2:4]), int(digits[4:6]))
     except ValueError:
         return None
-    return ParsedNumber(digits, CaseType(letter) if letter else None, check_digit(digits[:11]) == digits[11])
+    valid = check_digit(digits[:11]) == digits[11]
+    return ParsedNumber(digits, CaseType(letter) if letter else None, valid, written)

@@ -1,4 +1,4 @@
-"""A first proposal where a case goes (派单建议). A person confirms it; citizens never see it as a decision."""
+"""A first proposal where a case goes (派单建议). A person confirms it; no citizen sees it as a decision."""
 
 from __future__ import annotations
 

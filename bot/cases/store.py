@@ -42,6 +42,7 @@ __all__ = [
     "current_draft",
     "find_case",
     "open_draft",
+    "query_code_of",
     "save_draft",
     "submit",
 ]
@@ -58,9 +59,9 @@ class InvalidPart(CaseError):
 class Part:
     """What one case is made from.
 
-    `fields` is stored encrypted; `fields["phone"]` is what the citizen later asks with. `text` is what routing
-    reads, by default all strings in `fields` but the contact. Only 举报 and 意见建议 may be anonymous: a 投诉
-    needs a true name (消费者权益保护法实施条例 Art 46), a 诉求 somebody to answer.
+    `fields` is stored encrypted; `fields["phone"]` is what the citizen later asks with. `text` is what
+    routing reads, by default all strings in `fields` but the contact. Only 举报 and 意见建议 may be
+    anonymous: a 投诉 needs a true name (消费者权益保护法实施条例 Art 46), a 诉求 somebody to answer.
     """
 
     type: CaseType
@@ -82,9 +83,8 @@ def submit(
     """Turn a confirmed draft into its cases: number, clocks, routing, first event, twin links, all at once.
 
     One part, or two of different types (a message that holds 投诉 and 举报; 总局令第121号 Art 9) which become
-    twins. `message_id` is the citizen's message that confirmed. A draft that is submitted already gives the same
-    cases again, also when two processes race. An anonymous case carries its six-digit `query_code`, which no
-    other function returns.
+    twins. `message_id` is the citizen's message that confirmed. A draft that is submitted already gives the
+    same cases again, also when two processes race. An anonymous case carries its six-digit `query_code`.
 
     Raises `DraftClosed` for a cancelled draft, `InvalidPart`, and `StorageError` when the database fails;
     the caller's rollback then leaves nothing behind, not even a skipped number.
@@ -171,6 +171,14 @@ def _strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
+def query_code_of(case: Case) -> str | None:
+    """The six-digit query code of an anonymous case, else `None`. For its receipt, and nothing else.
+
+    Only a keyed hash of it is stored.
+    """
+    return _query_code(case.draft_id, case.part) if case.anonymous else None
+
+
 def _query_code(draft_id: str, part: int) -> str:
     # Derived, not drawn: a submission repeated because the first reply was lost must give the same code. The
     # draft's id is random and known to no citizen.
@@ -179,7 +187,7 @@ def _query_code(draft_id: str, part: int) -> str:
 
 def _with_codes(cases: list[Case]) -> list[Case]:
     for case in cases:
-        case.query_code = _query_code(case.draft_id, case.part) if case.anonymous else None
+        case.query_code = query_code_of(case)
     return cases
 
 
@@ -206,7 +214,7 @@ def add_event(
     `actor` is `citizen`, `bot`, `system` or `staff:…`. Raises `CaseError` if the word does not belong to the
     type, or if anybody but staff sets one: only a competent office accepts, refuses or decides.
     """
-    if local_date(now) and status is not None:
+    if status is not None:
         type = CaseType(case.type)
         if status not in STATUSES[type]:
             raise CaseError(f"{status!r} is no status of a {type.label}.")

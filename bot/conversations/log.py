@@ -101,11 +101,16 @@ def _draw_seq(session: Session, conversation_id: str, now: datetime) -> int:
     return drawn - 1
 
 
+def find(session: Session, channel: str, external_id: str) -> Message | None:
+    """The message of an earlier delivery, if there was one."""
+    return session.scalar(
+        select(Message).where(Message.channel == channel, Message.external_id == external_id)
+    )
+
+
 def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Message, bool]:
     """Store a citizen's message; (message, False) when this delivery was stored before."""
-    known = session.scalar(
-        select(Message).where(Message.channel == inbound.channel, Message.external_id == inbound.external_id)
-    )
+    known = find(session, inbound.channel, inbound.external_id)
     if known is not None:
         return known, False
     message = Message(

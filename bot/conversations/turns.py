@@ -20,6 +20,7 @@ from bot.conversations import emergency, log
 from bot.conversations.compose import Composed, compose, danger, hand_over_reply, phrases, simple
 from bot.conversations.engine import Engine, EngineFailed
 from bot.conversations.models import Conversation, Message
+from bot.conversations.receipt import receipt_of_message
 from bot.storage import StorageError
 
 logger = structlog.get_logger(__name__)
@@ -34,9 +35,15 @@ class Turns:
     """Takes stored messages to their replies."""
 
     def __init__(
-        self, sessions: sessionmaker[Session], engine: Engine, *, now: Callable[[], datetime] = utc_now
+        self,
+        sessions: sessionmaker[Session],
+        readers: sessionmaker[Session],
+        engine: Engine,
+        *,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.sessions = sessions
+        self.readers = readers
         self.engine = engine
         self.now = now
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -70,11 +77,11 @@ class Turns:
         return len(left)
 
     def _waiting(self, conversation_id: str) -> list[Message]:
-        with self.sessions.begin() as session:
+        with self.readers() as session:
             return log.unanswered(session, conversation_id)
 
     def _to_resume(self) -> list[str]:
-        with self.sessions.begin() as session:
+        with self.readers() as session:
             return log.conversations_to_resume(session)
 
     async def _answer(self, message: Message) -> None:
@@ -93,11 +100,9 @@ class Turns:
         await asyncio.to_thread(self._store, message, composed)
 
     def _facts(self, message: Message) -> dict[str, Any]:
-        with self.sessions.begin() as session:
+        with self.readers() as session:
             conversation = session.get_one(Conversation, message.conversation_id)
             draft = cases.current_draft(session, conversation.id)
-            from bot.conversations.receipt import receipt_of_message  # the words of a receipt
-
             return {
                 "owner": conversation.owner,
                 "state": dict(conversation.state or {}),

@@ -131,7 +131,7 @@ class ReadingClassifier(GraphComponent):
         if reader is None or not message.get(TEXT):
             return
         text = message.get(TEXT)
-        row = reader.vectorizer.transform([text], [_tokens(message)])
+        row = reader.row(text, _tokens(message))
         scores = reader.read(row)
         metadata = message.get("metadata")
         context = Context.read(metadata.get("context") if isinstance(metadata, dict) else None)
@@ -163,7 +163,7 @@ def _as_json(text: str, decision: Decision, scores: Scores) -> dict[str, Any]:
         "acts": {name: round(p, 4) for name, p in list(scores.acts.items())[:5]},
         "scores": {str(n): round(p, 4) for n, p in best},
         "facets": {name: round(p, 4) for name, p in list(scores.facets.items())[:3]},
-        "neighbours": [[round(c, 3), act, list(some)] for c, act, some in scores.neighbours[:3]],
+        "near": round(scores.near, 4),
     }
 
 

@@ -70,7 +70,7 @@ class Scores:
     acts: dict[str, float]
     measures: dict[int, float]
     facets: dict[str, float]
-    neighbours: list[tuple[float, str, tuple[int, ...]]]
+    near: float  # cosine of the most similar example of any act
     given: Callable[[str, Sequence[int]], float]
 
     @property

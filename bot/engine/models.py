@@ -1,106 +1,194 @@
-"""The linear models: acts (one of many), measures (any of sixteen), facets, and "is it given at all".
+"""The learned parts: linear models over sparse rows, retrieval, and two small models that weigh them.
 
-All of them read the same sparse rows (`vectors.Vectorizer`). Linear one-against-rest models over n-grams
-measured best at the budget (docs/adr/0003-linear-models.md).
+`Margins` are linear support vector machines, one against the rest; `Neighbours` is retrieval over the
+examples. `Acts` and `Measures` weigh both into calibrated probabilities and learn to do so on held-out
+scores (each example scored by models that did not see it), so that a score says how often it is right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
+from sklearn.svm import LinearSVC
+
+MEASURES = tuple(range(1, 17))
 
 
-def _logistic(strength: float, *, balanced: bool = False) -> LogisticRegression:
-    weight = "balanced" if balanced else None
-    return LogisticRegression(C=strength, solver="liblinear", class_weight=weight, random_state=0)
+def unit(rows: csr_matrix) -> csr_matrix:
+    """Rows of unit length, so that a product is a cosine."""
+    return normalize(rows, copy=True)
+
+
+class Margins:
+    """Signed distances to one hyperplane a class: n × classes, positive on the class's side."""
+
+    def __init__(self, *, balanced: bool, strength: float = 1.0) -> None:
+        self.balanced = balanced
+        self.strength = strength
+        self.weights = np.zeros((0, 0), dtype=np.float32)
+        self.bias = np.zeros(0, dtype=np.float32)
+
+    def fit(self, rows: csr_matrix, member: np.ndarray) -> Margins:
+        """Learn from rows (n × features) and membership (n × classes, bool); a class may be empty."""
+        weights, bias = [], []
+        for column in member.T:
+            if not column.any() or column.all():
+                weights.append(np.zeros(rows.shape[1]))
+                bias.append(-1.0 if not column.any() else 1.0)
+                continue
+            # "balanced" as for one model over all classes: a rare class weighs as much as a common one.
+            model = LinearSVC(
+                C=self.strength, class_weight="balanced" if self.balanced else None, random_state=0
+            ).fit(rows, column)
+            weights.append(model.coef_[0])
+            bias.append(float(model.intercept_[0]))
+        self.weights = np.asarray(weights, dtype=np.float32)
+        self.bias = np.asarray(bias, dtype=np.float32)
+        return self
+
+    def scores(self, rows: csr_matrix) -> np.ndarray:
+        """Distances, n × classes."""
+        return np.asarray(rows @ self.weights.T + self.bias)
+
+
+class Neighbours:
+    """Retrieval: the cosine of the most similar example of each class."""
+
+    def __init__(self) -> None:
+        self.rows: csr_matrix | None = None
+        self.member = np.zeros((0, 0), dtype=bool)
+
+    def fit(self, rows: csr_matrix, member: np.ndarray) -> Neighbours:
+        """Keep the examples (rows of unit length) and their classes (n × classes, bool)."""
+        self.rows = rows
+        self.member = member
+        return self
+
+    def scores(self, rows: csr_matrix) -> np.ndarray:
+        """Best cosine a class, n × classes; 0 for a class without examples."""
+        assert self.rows is not None
+        cosines = (rows @ self.rows.T).toarray()
+        best = np.zeros((rows.shape[0], self.member.shape[1]), dtype=np.float32)
+        for k in range(self.member.shape[1]):
+            if self.member[:, k].any():
+                best[:, k] = cosines[:, self.member[:, k]].max(axis=1)
+        return best
+
+    def nearest(self, row: csr_matrix, count: int = 3) -> list[tuple[float, int]]:
+        """(cosine, index) of the most similar examples, best first."""
+        assert self.rows is not None
+        cosines = (row @ self.rows.T).toarray().ravel()
+        best = np.argsort(-cosines)[:count]
+        return [(float(cosines[i]), int(i)) for i in best]
+
+
+class Acts:
+    """Which act: multinomial logistic regression over margins and neighbours of acts and measures."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = list(labels)
+        self.model = LogisticRegression(C=1.0, max_iter=500)
+
+    @staticmethod
+    def features(parts: Parts) -> np.ndarray:
+        """n × features."""
+        # Cosines lie between 0 and 1, margins about between -2 and 2.
+        return np.hstack([parts.act, parts.measure, 3 * parts.act_near, 3 * parts.measure_near])
+
+    def fit(self, parts: Parts, labels: Sequence[str]) -> Acts:
+        """Learn from held-out scores."""
+        self.model.fit(self.features(parts), labels)
+        return self
+
+    def probabilities(self, parts: Parts) -> np.ndarray:
+        """n × labels, in the order of `labels`."""
+        found = self.model.predict_proba(self.features(parts))
+        order = {str(c): i for i, c in enumerate(self.model.classes_)}
+        return np.stack(
+            [found[:, order[a]] if a in order else np.zeros(len(found)) for a in self.labels], axis=1
+        )
+
+
+class Measures:
+    """Which measures, any of sixteen: one logistic regression shared by all over a measure's evidence.
+
+    The evidence for a measure: its margin, how far it leads or trails, the same of its nearest example, and
+    how likely the message is a policy question at all.
+    """
+
+    def __init__(self) -> None:
+        self.model = LogisticRegression(C=1.0, max_iter=1000)
+
+    @staticmethod
+    def features(parts: Parts, policy: np.ndarray, oos: np.ndarray) -> np.ndarray:
+        """n × 16 × features; `policy` and `oos` are the acts' probabilities (n)."""
+
+        def lead(scores: np.ndarray) -> np.ndarray:
+            order = np.sort(scores, axis=1)[:, ::-1]
+            best, second = order[:, :1], order[:, 1:2]
+            return np.where(scores >= best, scores - second, scores - best)
+
+        wide = np.ones((1, len(MEASURES)))
+        return np.stack(
+            [
+                parts.measure,
+                lead(parts.measure),
+                parts.measure_near,
+                lead(parts.measure_near),
+                policy[:, None] * wide,
+                oos[:, None] * wide,
+                parts.measure.max(axis=1, keepdims=True) * wide,
+            ],
+            axis=2,
+        )
+
+    def fit(self, parts: Parts, policy: np.ndarray, oos: np.ndarray, member: np.ndarray) -> Measures:
+        """Learn from held-out scores; `member` is n × 16, bool."""
+        evidence = self.features(parts, policy, oos)
+        self.model.fit(evidence.reshape(-1, evidence.shape[2]), member.ravel())
+        return self
+
+    def probabilities(self, parts: Parts, policy: np.ndarray, oos: np.ndarray) -> np.ndarray:
+        """n × 16."""
+        evidence = self.features(parts, policy, oos)
+        found = self.model.predict_proba(evidence.reshape(-1, evidence.shape[2]))[:, 1]
+        return found.reshape(-1, len(MEASURES))
+
+
+class Parts:
+    """The raw scores of n sentences: margins and nearest cosines of acts and of measures."""
+
+    def __init__(self, act: np.ndarray, measure: np.ndarray, act_near: np.ndarray, measure_near: np.ndarray) -> None:
+        self.act, self.measure = act, measure
+        self.act_near, self.measure_near = act_near, measure_near
+
+    def take(self, chosen: np.ndarray) -> Parts:
+        """The scores of some of the sentences."""
+        return Parts(self.act[chosen], self.measure[chosen], self.act_near[chosen], self.measure_near[chosen])
 
 
 class OneOf:
-    """One label of many: one-against-rest logistic regression, scores normalised to sum 1."""
+    """One label of many, straight from margins: for topics and facets, where no calibration is needed."""
 
     def __init__(self, strength: float = 12.0) -> None:
         self.strength = strength
         self.labels: list[str] = []
-        self.weights = np.zeros((0, 0), dtype=np.float32)
-        self.bias = np.zeros(0, dtype=np.float32)
+        self.model = LogisticRegression(C=strength, solver="liblinear", class_weight="balanced", random_state=0)
 
     def fit(self, rows: csr_matrix, labels: Sequence[str]) -> OneOf:
         """Learn from rows (n × features) and n labels; at least two different ones."""
-        model = _logistic(self.strength).fit(rows, labels)
-        self.labels = [str(c) for c in model.classes_]
-        self.weights = model.coef_.astype(np.float32)
-        self.bias = model.intercept_.astype(np.float32)
-        if len(self.labels) == 2:  # scikit-learn keeps one row for two classes
-            self.weights = np.vstack([-self.weights, self.weights])
-            self.bias = np.concatenate([-self.bias, self.bias])
+        self.model.fit(rows, labels)
+        self.labels = [str(c) for c in self.model.classes_]
         return self
-
-    def scores(self, rows: csr_matrix) -> np.ndarray:
-        """Probabilities, n × labels."""
-        raw = 1.0 / (1.0 + np.exp(-(rows @ self.weights.T + self.bias)))
-        return raw / raw.sum(axis=1, keepdims=True)
 
     def rank(self, row: csr_matrix) -> list[tuple[str, float]]:
         """Labels of one row with probability, best first."""
-        scores = self.scores(row)[0]
+        scores = self.model.predict_proba(row)[0]
         return [(self.labels[i], float(scores[i])) for i in np.argsort(-scores)]
-
-
-class AnyOf:
-    """Any of the labels: an independent logistic regression a label, probability each."""
-
-    def __init__(self, strength: float = 12.0) -> None:
-        self.strength = strength
-        self.labels: list[int] = []
-        self.weights = np.zeros((0, 0), dtype=np.float32)
-        self.bias = np.zeros(0, dtype=np.float32)
-
-    def fit(self, rows: csr_matrix, labels: Sequence[Sequence[int]]) -> AnyOf:
-        """Learn from rows (n × features) and, for each, its (possibly empty) labels."""
-        self.labels = sorted({label for some in labels for label in some})
-        models = [_logistic(self.strength).fit(rows, [label in some for some in labels]) for label in self.labels]
-        self.weights = np.vstack([m.coef_ for m in models]).astype(np.float32)
-        self.bias = np.concatenate([m.intercept_ for m in models]).astype(np.float32)
-        return self
-
-    def scores(self, rows: csr_matrix) -> np.ndarray:
-        """Probabilities, n × labels."""
-        return 1.0 / (1.0 + np.exp(-(rows @ self.weights.T + self.bias)))
-
-
-@dataclass
-class Neighbours:
-    """Retrieval as a second opinion: cosine similarity to every example, the best kept a label.
-
-    Rows must have unit length. Memory is the examples' own rows.
-    """
-
-    rows: Any = None
-    labels: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
-
-    def fit(self, rows: csr_matrix, labels: Sequence[tuple[str, tuple[int, ...]]]) -> Neighbours:
-        """Keep the examples; `labels` are (act, measures)."""
-        self.rows = _unit(rows)
-        self.labels = list(labels)
-        return self
-
-    def nearest(self, row: csr_matrix, count: int = 5) -> list[tuple[float, str, tuple[int, ...]]]:
-        """The `count` most similar examples as (cosine, act, measures), best first."""
-        cosines = (self.rows @ _unit(row).T).toarray().ravel()
-        best = np.argpartition(-cosines, min(count, len(cosines) - 1))[:count]
-        best = best[np.argsort(-cosines[best])]
-        return [(float(cosines[i]), *self.labels[i]) for i in best]
-
-
-def _unit(rows: csr_matrix) -> csr_matrix:
-    norms = np.sqrt(rows.multiply(rows).sum(axis=1)).A.ravel()
-    norms[norms == 0] = 1.0
-    return csr_matrix(rows.multiply(1.0 / norms[:, None]))
 
 
 class Given:
@@ -111,16 +199,17 @@ class Given:
 
     def __init__(self, facets: Sequence[str], strength: float = 8.0) -> None:
         self.facets = list(facets)
-        self.model = _logistic(strength)
+        self.model = LogisticRegression(C=strength, solver="liblinear", class_weight="balanced", random_state=0)
 
     def _side(self, facets: Sequence[str], measures: Sequence[Sequence[int]]) -> csr_matrix:
-        side = np.zeros((len(facets), len(self.facets) + 17 + len(self.facets) * 17), dtype=np.float32)
+        width, numbers = len(self.facets), len(MEASURES) + 1
+        side = np.zeros((len(facets), width + numbers + width * numbers), dtype=np.float32)
         for i, (facet, some) in enumerate(zip(facets, measures)):
             f = self.facets.index(facet)
             side[i, f] = 1
             for m in some:
-                side[i, len(self.facets) + m] = 1
-                side[i, len(self.facets) + 17 + f * 17 + m] = 1
+                side[i, width + m] = 1
+                side[i, width + numbers + f * numbers + m] = 1
         return csr_matrix(side)
 
     def fit(

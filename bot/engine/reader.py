@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 from scipy.sparse import csr_matrix
+from sklearn.model_selection import KFold
 
 from bot.engine.examples import FACETS, Example
 from bot.engine.gate import Scores
-from bot.engine.models import AnyOf, Given, Neighbours, OneOf
+from bot.engine.models import MEASURES, Acts, Given, Margins, Measures, Neighbours, OneOf, Parts, unit
 from bot.engine.vectors import Vectorizer
 
-MEASURES = tuple(range(1, 17))
+FOLDS = 5
+# Acts whose examples carry topics that the answer depends on.
+TOPICAL = frozenset({"notice", "chitchat", "emergency", "correct"})
 
 
 def act_label(example: Example) -> str:
@@ -21,23 +25,67 @@ def act_label(example: Example) -> str:
 
 
 class Reader:
-    """The models of one training. `rows` come from the same `Vectorizer` in training and reading."""
+    """The models of one training. Rows come from the same `Vectorizer` in training and reading."""
 
     def __init__(self) -> None:
         self.vectorizer = Vectorizer()
-        self.acts = OneOf()
-        self.topics = OneOf(6.0)
-        self.measures = AnyOf()
-        self.facets = OneOf(6.0)
+        self.act_margins = Margins(balanced=True)
+        self.measure_margins = Margins(balanced=False)
+        self.act_neighbours = Neighbours()
+        self.measure_neighbours = Neighbours()
+        self.acts = Acts(())
+        self.measures = Measures()
+        self.topics = OneOf()
+        self.facets = OneOf()
         self.given = Given(FACETS)
-        self.neighbours = Neighbours()
 
     def fit(self, examples: Sequence[Example], tokens: Sequence[Sequence[str]]) -> Reader:
         """Learn from examples whose text is normalised and cut into jieba tokens."""
-        rows = self.vectorizer.fit([e.text for e in examples], tokens)
-        self.acts.fit(rows, [act_label(e) for e in examples])
-        clear = [i for i, e in enumerate(examples) if not e.ambiguous]
-        self.measures.fit(rows[clear], [examples[i].measures for i in clear])
+        rows = unit(self.vectorizer.fit([e.text for e in examples], tokens))
+        names = [act_label(e) for e in examples]
+        labels = sorted(set(names))
+        act = np.array([[name == label for label in labels] for name in names])
+        measure = np.array([[n in e.measures and not e.ambiguous for n in MEASURES] for e in examples])
+        held_out = self._held_out(rows, act, measure)
+        self._fit_parts(rows, act, measure)
+        self.acts = Acts(labels).fit(held_out, names)
+        clear = np.array([not e.ambiguous for e in examples])
+        policy, oos = self._doubt(held_out)
+        self.measures.fit(held_out.take(clear), policy[clear], oos[clear], measure[clear])
+        self._fit_facets(rows, examples)
+        self._fit_topics(rows, examples)
+        return self
+
+    def _fit_parts(self, rows: csr_matrix, act: np.ndarray, measure: np.ndarray) -> None:
+        self.act_margins.fit(rows, act)
+        self.measure_margins.fit(rows, measure)
+        self.act_neighbours.fit(rows, act)
+        self.measure_neighbours.fit(rows, measure)
+
+    def _parts(self, rows: csr_matrix) -> Parts:
+        return Parts(
+            self.act_margins.scores(rows),
+            self.measure_margins.scores(rows),
+            self.act_neighbours.scores(rows),
+            self.measure_neighbours.scores(rows),
+        )
+
+    def _held_out(self, rows: csr_matrix, act: np.ndarray, measure: np.ndarray) -> Parts:
+        """Scores of each example by models that did not see it."""
+        count = rows.shape[0]
+        whole = Parts(*(np.zeros((count, n)) for n in (act.shape[1], len(MEASURES), act.shape[1], len(MEASURES))))
+        for seen, unseen in KFold(FOLDS, shuffle=True, random_state=0).split(rows):
+            self._fit_parts(rows[seen], act[seen], measure[seen])
+            part = self._parts(rows[unseen])
+            whole.act[unseen], whole.measure[unseen] = part.act, part.measure
+            whole.act_near[unseen], whole.measure_near[unseen] = part.act_near, part.measure_near
+        return whole
+
+    def _doubt(self, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
+        found = self.acts.probabilities(parts)
+        return found[:, self.acts.labels.index("policy")], found[:, self.acts.labels.index("oos")]
+
+    def _fit_facets(self, rows: csr_matrix, examples: Sequence[Example]) -> None:
         asked = [i for i, e in enumerate(examples) if e.act in ("policy", "followup") and not e.ambiguous]
         self.facets.fit(rows[asked], [examples[i].facet for i in asked])
         policy = [i for i in asked if examples[i].act == "policy"]
@@ -47,9 +95,6 @@ class Reader:
             [examples[i].measures for i in policy],
             [examples[i].given for i in policy],
         )
-        self._fit_topics(rows, examples)
-        self.neighbours.fit(rows, [(act_label(e), e.measures) for e in examples])
-        return self
 
     def _fit_topics(self, rows: csr_matrix, examples: Sequence[Example]) -> None:
         # Topics are labels inside an act ("notice.validity"); too rare ones cannot be learned.
@@ -58,6 +103,10 @@ class Reader:
         chosen = [i for i, n in enumerate(names) if n in common]
         if len({names[i] for i in chosen}) >= 2:
             self.topics.fit(rows[chosen], [names[i] for i in chosen])
+
+    def row(self, text: str, tokens: Sequence[str]) -> csr_matrix:
+        """The features of one normalised sentence, 1 × features."""
+        return unit(self.vectorizer.transform([text], [tokens]))
 
     def topic(self, row: csr_matrix, act: str) -> str:
         """The likeliest topic inside `act`, or empty."""
@@ -68,15 +117,15 @@ class Reader:
 
     def read(self, row: csr_matrix) -> Scores:
         """Scores of one row."""
-        measures = self.measures.scores(row)[0]
+        parts = self._parts(row)
+        acts = self.acts.probabilities(parts)[0]
+        policy, oos = self._doubt(parts)
+        measures = self.measures.probabilities(parts, policy, oos)[0]
+        order = np.argsort(-acts)
         return Scores(
-            acts=dict(self.acts.rank(row)),
-            measures={n: float(p) for n, p in zip(self.measures.labels, measures)},
+            acts={self.acts.labels[i]: float(acts[i]) for i in order},
+            measures={n: float(p) for n, p in zip(MEASURES, measures)},
             facets=dict(self.facets.rank(row)),
-            neighbours=self.neighbours.nearest(row),
+            near=float(parts.act_near.max()),
             given=lambda facet, some: self.given.probability(row, facet, some),
         )
-
-
-# Acts whose examples carry topics that the answer depends on.
-TOPICAL = frozenset({"notice", "chitchat", "emergency", "correct"})

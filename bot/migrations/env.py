@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from typing import Literal
 
 from alembic import context
 from sqlalchemy import text
@@ -22,7 +23,7 @@ def include_object(_object: object, name: str | None, kind: str, _reflected: boo
     return not (kind == "table" and name in RASA_TABLES)
 
 
-def render_item(kind: str, item: object, _context: object) -> str | bool:
+def render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
     """Migrations name plain column types: they must still run when our own types have changed."""
     if kind == "type" and type(item).__module__ == "bot.storage":
         return "sa.DateTime(timezone=True)" if type(item).__name__ == "UtcDateTime" else "sa.LargeBinary()"

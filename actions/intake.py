@@ -1,0 +1,136 @@
+"""The intake form's two actions: take the citizen's words into the draft, and ask the next question.
+
+The form holds the floor; the draft row holds the data (docs/adr/0005-form-and-draft.md). Both actions read and
+write the draft in one transaction; the case is lodged in that same transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.events import EventType, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
+from sqlalchemy.orm import Session
+
+from bot.cases import intake, store
+from bot.cases.models import CaseDraft, CaseType
+from bot.conversations.models import Conversation
+from bot.conversations.receipt import receipt_payload
+from bot.conversations.turns import utc_now
+from bot.database import sessions
+
+FORM, SLOT, REQUESTED = "intake_form", "intake", "requested_slot"
+TYPES = {
+    "complaint": CaseType.COMPLAINT,
+    "report": CaseType.REPORT,
+    "request": CaseType.REQUEST,
+    "suggestion": CaseType.SUGGESTION,
+}
+# What the first message of each type is for the citizen; 诉求 counts as a complaint in the contract.
+KINDS = {"complaint": "complaint", "request": "complaint", "report": "report", "suggestion": "suggestion"}
+
+
+def _turn(tracker: Tracker) -> intake.Turn:
+    message = tracker.latest_message
+    reading = message.get("reading") or {}
+    return intake.Turn(
+        text=str(message.get("text") or ""),
+        act=str(reading.get("topic") if reading.get("intent") == "inform" else reading.get("intent") or "inform"),
+        field=str((reading.get("extra") or {}).get("field") or ""),
+        entities=list(message.get("entities") or []),
+    )
+
+
+def _payload(kind: str, step: intake.Step) -> dict[str, Any] | None:
+    if not step.say:
+        return None
+    return {"compose": "ready", "kind": kind, "text": "\n".join(step.say)}
+
+
+class ValidateIntakeForm(Action):
+    """Rasa calls this with every message of a running intake, and with the one that began it."""
+
+    def name(self) -> str:
+        """Rasa's name of the action."""
+        return "validate_intake_form"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Any) -> list[EventType]:
+        """Advance the draft; the slot stays empty until the case is lodged or dropped."""
+        payload, done = await asyncio.to_thread(_advance, tracker)
+        if payload:
+            dispatcher.utter_message(json_message=payload)
+        return [SlotSet(SLOT, "done"), SlotSet(REQUESTED, None)] if done else [SlotSet(SLOT, None)]
+
+
+class AskIntake(Action):
+    """Asks what is still missing, or shows the summary; also after an interruption."""
+
+    def name(self) -> str:
+        """Rasa's name of the action."""
+        return "action_ask_intake"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Any) -> list[EventType]:
+        """The question of the draft as it stands."""
+        if payload := await asyncio.to_thread(_ask, tracker.sender_id):
+            dispatcher.utter_message(json_message=payload)
+        return []
+
+
+def _conversation_channel(session: Session, conversation_id: str) -> str:
+    conversation = session.get(Conversation, conversation_id)
+    return conversation.channel if conversation else "shell"
+
+
+def _advance(tracker: Tracker) -> tuple[dict[str, Any] | None, bool]:
+    now = utc_now()
+    turn = _turn(tracker)
+    with sessions().begin() as session:
+        row = store.current_draft(session, tracker.sender_id)
+        if row is None or not row.data:
+            kind = turn.act if turn.act in TYPES else "complaint"
+            row = row or store.open_draft(session, tracker.sender_id, now=now, type=TYPES[kind])
+            step = intake.begin(kind, turn)
+            _save(session, row, step, now)
+            store.save_draft(session, row, now=now, privacy_notice_version=intake.PRIVACY_VERSION)
+            return _payload(KINDS[kind], step) or {"compose": "ready", "kind": KINDS[kind], "text": ""}, False
+        step = intake.advance(intake.Draft.model_validate(row.data), turn)
+        if step.outcome == "cancelled":
+            store.cancel_draft(session, row, now=now)
+            return _payload("intake", step), True
+        _save(session, row, step, now)
+        if step.outcome != "submit":
+            return _payload("intake", step), False
+        message_id = str((tracker.latest_message.get("metadata") or {}).get("message_id") or "")
+        lodged = store.submit(
+            session,
+            row,
+            parts=[store.Part(TYPES[p.type], p.fields, anonymous=p.anonymous) for p in intake.parts(step.draft)],
+            message_id=message_id,
+            channel=_conversation_channel(session, tracker.sender_id),
+            now=now,
+        )
+        return receipt_payload(session, lodged), True
+
+
+def _save(session: Session, row: CaseDraft, step: intake.Step, now: Any) -> None:
+    store.save_draft(
+        session, row, now=now, data=step.draft.model_dump(), asked=step.draft.asked, type=TYPES[step.draft.type]
+    )
+
+
+def _ask(conversation_id: str) -> dict[str, Any] | None:
+    with sessions().begin() as session:
+        row = store.current_draft(session, conversation_id)
+        if row is None or not row.data:
+            return None
+        draft = intake.Draft.model_validate(row.data)
+        question = intake.question(draft)
+        return {
+            "compose": "ready",
+            "kind": "intake",
+            "text": question.text,
+            "choices": list(question.choices),
+            "card": {"intake": {"type": draft.type, "step": draft.step, "asked": question.field}},
+        }

@@ -1,0 +1,602 @@
+"""The dialogue of an intake (登记): one question at a time until the record is complete and confirmed.
+
+`begin` opens a draft with the citizen's first message, `advance` takes one further message, `question` asks
+again after an interruption or a reload, `summary` is the numbered summary, `parts` is what the case store
+gets. Pure: no database, no Rasa, no clock; a `Draft` is JSON between turns. Rules: domain.md 1.2–1.4, 4.3,
+5.1. What is said stands in `intake.yml`.
+
+A turn is offered to the steps of `_STEPS` in order; the first that answers ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.cases import corrections, hearing, replies
+from bot.cases.fields import (
+    CONTACT,
+    Entity,
+    choice,
+    display,
+    fields_of,
+    label,
+    of_field,
+    optional,
+    redacted,
+    say,
+    type_name,
+    without_documents,
+    wording,
+)
+
+RecordType = Literal["complaint", "request", "report", "suggestion"]
+Outcome = Literal["ask", "review", "submit", "cancelled"]
+
+CANCEL, WHICH, REVIEW = "cancel", "which", "review"  # what may be asked besides a field
+
+
+class Turn(BaseModel):
+    """One message: raw text (or a button's label), the classifier's act, its guess of a field, entities."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    text: str = ""
+    act: str = "inform"
+    field: str = ""
+    entities: list[Entity] = Field(default_factory=list)
+
+
+class Draft(BaseModel):
+    """A running intake; `model_dump_json` and `model_validate_json` carry it between turns."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: RecordType
+    also_report: bool = False  # 投诉 and 举报 in one message: one intake, two cases (总局令第121号 Art 9)
+    fields: dict[str, str] = Field(default_factory=dict)
+    anonymous: bool | None = None  # of the 举报 part
+    asked: str = ""
+    privacy_shown: bool = False
+    privacy_version: str = ""
+    step: Literal["collecting", "review"] = "collecting"
+    misses: int = 0
+    skipped: list[str] = Field(default_factory=list)
+    note: str = ""  # words heard before the story, kept for it
+    fee: bool = False  # opened as a 投诉, led to 举报 (涉企收费)
+
+
+class Question(NamedTuple):
+    """What is asked, with buttons; a pressed button comes back as its label."""
+
+    text: str
+    choices: list[str]
+    field: str
+
+
+class Privacy(NamedTuple):
+    """The privacy notice (隐私告知, 个人信息保护法 Art 17); shown with the first question."""
+
+    version: str
+    short: str
+    full: str
+
+
+class Step(NamedTuple):
+    """The answer to a turn: the new draft, sentences to say, then the question. No question once it is over."""
+
+    draft: Draft
+    say: list[str]
+    question: Question | None
+    outcome: Outcome
+    privacy: Privacy | None = None
+
+
+class Part(NamedTuple):
+    """One case of a confirmed draft; an anonymous one holds nothing that tells who the citizen is."""
+
+    type: RecordType
+    fields: dict[str, str]
+    anonymous: bool
+
+
+def privacy_notice() -> Privacy:
+    """The current notice."""
+    return Privacy(**wording()["privacy"])
+
+
+# -- which fields -----------------------------------------------------------------------------------
+
+
+def _nameless(draft: Draft) -> bool:
+    return draft.type == "report" and draft.anonymous is True
+
+
+def wanted(draft: Draft) -> list[str]:
+    """Fields that this draft needs, in the order of asking."""
+    names = fields_of(draft.type)
+    if _nameless(draft):
+        names = [name for name in names if name not in CONTACT]
+    if "injury" not in draft.fields and not replies.is_hurt(draft.fields.get("facts", "")):
+        names = [name for name in names if name != "injury"]
+    if draft.type == "complaint" and not draft.also_report:
+        names = [name for name in names if name != "anonymous"]
+    return names
+
+
+def missing(draft: Draft) -> list[str]:
+    """Fields still to be asked for."""
+
+    def open_(name: str) -> bool:
+        if name == "anonymous":
+            return draft.anonymous is None
+        return name not in draft.fields and name not in draft.skipped
+
+    return [name for name in wanted(draft) if open_(name)]
+
+
+# -- asking -----------------------------------------------------------------------------------------
+
+
+def question(draft: Draft) -> Question:
+    """The question that is open now; also for asking again after an interruption or a reload."""
+    if draft.asked == CANCEL:
+        return Question(wording()["cancel"]["ask"], [choice("stop"), choice("resume")], CANCEL)
+    if draft.asked == WHICH:
+        labels = [label(name, draft.type) for name, _ in rows(draft)]
+        return Question(wording()["correct"]["which"], [*labels, choice("resume")], WHICH)
+    left = missing(draft)
+    if draft.asked in wanted(draft) and draft.asked not in left and draft.step == "review":
+        text = wording()["correct"]["value"].format(label=label(draft.asked, draft.type))
+        return Question(text, _field_choices(draft, draft.asked), draft.asked)
+    if left:
+        return _ask(draft, left[0])
+    return _review_question(draft)
+
+
+def _field_choices(draft: Draft, name: str) -> list[str]:
+    return list(of_field(name, "choices", draft.type) or [])
+
+
+def _ask(draft: Draft, name: str) -> Question:
+    text = str(of_field(name, "ask", draft.type))
+    kind = replies.generic_firm(draft.note + draft.fields.get("facts", ""))
+    if name == "respondent" and kind and draft.type in ("complaint", "report"):
+        text = f"是哪家{kind}、在什么地方？"
+    respondent = draft.fields.get("respondent", "")
+    text = text.replace("{respondent}", respondent if 0 < len(respondent) <= 20 else "对方")
+    if name == "respondent" and "respondent_address" in draft.fields:
+        text = text.replace("、在什么地方", "")
+    extra = [choice("to_request"), choice("to_complaint")] if draft.fee and draft.type == "report" else []
+    return Question(text, _field_choices(draft, name) + (extra if name == "respondent" else []), name)
+
+
+def _business(draft: Draft) -> bool:
+    told = draft.fields.get("facts", "") + draft.note
+    return draft.type == "complaint" and (replies.is_business(told) or "company" in draft.fields)
+
+
+def _review_question(draft: Draft) -> Question:
+    words = wording()["review"]
+    lines = [words["ask"], summary(draft)]
+    buttons = [choice("submit"), choice("change"), choice("quit")]
+    if _business(draft) and not draft.also_report:
+        lines.append(say("business"))
+        buttons.insert(1, choice("to_request"))
+    lines.append(words["confirm"])
+    return Question("\n".join(lines), buttons, REVIEW)
+
+
+def rows(draft: Draft) -> list[tuple[str, str]]:
+    """(field, value as shown) of the summary, in its order; personal numbers are masked."""
+    words = wording()["review"]
+    found: list[tuple[str, str]] = []
+    names = [*wanted(draft)]
+    if not _nameless(draft):
+        names.insert(names.index("phone") + 1 if "phone" in names else len(names), "address")
+    for name in names:
+        if name == "anonymous" and draft.anonymous is not None:
+            real = words["anonymous_part" if draft.type == "complaint" else "anonymous"]
+            found.append((name, real if draft.anonymous else words["real_name"]))
+        elif name in draft.fields:
+            found.append((name, display(name, draft.fields[name])))
+        elif name == "address" and draft.type == "complaint":
+            found.append((name, words["unfilled_address"]))
+    return found
+
+
+def summary(draft: Draft) -> str:
+    """The numbered summary (核对) of what will be registered."""
+    head = wording()["review"]["joint"] if draft.also_report else type_name(draft.type)
+    lines = [f"【{head}】"]
+    lines += [f"{n}. {label(name, draft.type)}：{shown}" for n, (name, shown) in enumerate(rows(draft), 1)]
+    return "\n".join(lines)
+
+
+def parts(draft: Draft) -> list[Part]:
+    """The cases of a confirmed draft: one, or two of a joint one (投诉 first)."""
+    kept = dict(draft.fields)
+    if draft.note and draft.note not in kept.get("facts", ""):
+        kept["facts"] = "\n".join(filter(None, [draft.note, kept.get("facts", "")]))
+    secret = {
+        name: redacted(value, draft.fields)
+        for name, value in kept.items()
+        if name not in (*CONTACT, "company")
+    }
+    if draft.type == "report" and draft.anonymous:
+        return [Part("report", secret, True)]
+    if draft.type == "suggestion" and "phone" not in kept:
+        return [Part("suggestion", secret if "name" not in kept else kept, True)]
+    found = [Part(draft.type, kept, False)]
+    if draft.also_report and draft.type == "complaint":
+        second = secret if draft.anonymous else kept
+        found.append(
+            Part("report", {k: v for k, v in second.items() if k != "request"}, bool(draft.anonymous))
+        )
+    return found
+
+
+# -- one turn ---------------------------------------------------------------------------------------
+
+
+class _Turn:
+    """What the steps share: the draft being changed, the cleaned message, what will be said."""
+
+    def __init__(self, draft: Draft, turn: Turn) -> None:
+        self.draft = draft.model_copy(deep=True)
+        known = [e for e in (_placed(turn.text, e) for e in turn.entities) if e]
+        self.text, self.entities, masked = without_documents(turn.text, known)
+        self.act, self.guess = turn.act, turn.field
+        self.lines: list[str] = [say("masked")] if masked else []
+        self.masked = masked
+
+    def end(self, *lines: str, outcome: Outcome | None = None) -> Step:
+        draft, spoken = self.draft, [*self.lines, *(line for line in lines if line)]
+        if outcome in ("submit", "cancelled"):
+            draft.asked = ""
+            return Step(draft, spoken, None, outcome)
+        if draft.asked not in (CANCEL, WHICH) and not missing(draft):
+            draft.step = "review"
+        asked = question(draft)
+        draft.asked = asked.field
+        return Step(draft, spoken, asked, "review" if asked.field == REVIEW else "ask")
+
+    def miss(self, *lines: str) -> Step:
+        self.draft.misses += 1
+        helped = self.draft.misses >= 2 and not any("人工" in line for line in lines)
+        return self.end(*lines, say("person") if helped else "")
+
+    def put(self, name: str, value: str) -> None:
+        self.draft.fields[name] = value
+        self.draft.misses = 0
+        if name in self.draft.skipped:
+            self.draft.skipped.remove(name)
+
+    def tell(self, words: str) -> None:
+        """Add to the story; nothing of what the citizen said is lost."""
+        told = self.draft.fields.get("facts", "")
+        if told and words not in told:
+            self.draft.fields["facts"] = f"{told}\n{words}"
+        elif not told:
+            self.draft.note = "\n".join(filter(None, [self.draft.note, words]))
+
+
+def _placed(text: str, entity: Entity) -> Entity | None:
+    """The entity with usable positions; engines other than ours may leave them out."""
+    value, start, end = str(entity.get("value", "")), entity.get("start"), entity.get("end")
+    if not entity.get("entity") or not value:
+        return None
+    if isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(text):
+        return {**entity, "value": value}
+    at = text.find(value)
+    return {**entity, "value": value, "start": at, "end": at + len(value)} if at >= 0 else None
+
+
+def begin(type: RecordType, turn: Turn, also_report: bool = False) -> Step:
+    """Open a draft with the citizen's first message.
+
+    The whole message is kept as the story, the fields it gives are filled, the privacy notice is shown.
+    A firm's 投诉 about fees is led to 举报 (涉企收费) and says so; the citizen may choose otherwise.
+    """
+    notice = privacy_notice()
+    draft = Draft(type=type, also_report=also_report and type == "complaint", privacy_shown=True)
+    draft.privacy_version = notice.version
+    now = _Turn(draft, turn)
+    draft = now.draft
+    started = say_started(draft)
+    if type == "complaint" and not also_report and replies.is_business(now.text) and replies.is_fee(now.text):
+        draft.type, draft.fee, started = "report", True, say("right_door")
+    now.lines.append(started)
+    if (wish := replies.wish_of_anonymity(now.text)) is not None:
+        _set_anonymity(now, wish)
+    heard = hearing.hear(now.text, now.entities, fields=wanted(draft), asked="", filled={})
+    new = _fill(now, heard)
+    if len(heard.told) >= (4 if draft.type == "suggestion" else 5):
+        now.put("facts", heard.story)
+        new.append(say("story"))
+    elif replies.has_words(now.text):
+        draft.note = heard.story
+    noted = say("noted", what="；".join(new)) if new else ""
+    left = [label(name, draft.type) for name in missing(draft)]
+    if new and left:
+        noted += say("missing", what="、".join(left))
+    step = now.end(notice.short, noted, heard.phone_problem)
+    return step._replace(privacy=notice)
+
+
+def say_started(draft: Draft) -> str:
+    """The first sentence of an intake."""
+    return str(wording()["say"]["started"]["joint" if draft.also_report else draft.type])
+
+
+def advance(draft: Draft, turn: Turn) -> Step:
+    """Take one message of a running intake. The given draft is left as it is; the step holds the new one."""
+    now = _Turn(draft, turn)
+    if not replies.has_words(now.text):
+        return now.miss(say("empty"))
+    for take in _STEPS:
+        if step := take(now):
+            return step
+    raise AssertionError("the last step answers every turn")
+
+
+def _stopping(now: _Turn) -> Step | None:
+    """不登记了: confirmed once."""
+    draft, text = now.draft, now.text
+    if draft.asked == CANCEL:
+        draft.asked = ""
+        if replies.is_cancel(text, now.act) or (
+            replies.is_yes(text, now.act) and not replies.is_resume(text)
+        ):
+            return now.end(say("cancelled"), outcome="cancelled")
+        if (
+            replies.is_resume(text, now.act)
+            or replies.is_no(text, now.act)
+            or replies.bare(text) in ("不", "别", "先不")
+        ):
+            return now.end(say("resumed"))
+        return None
+    if replies.is_cancel(text, now.act):
+        draft.asked = CANCEL
+        return now.end()
+    return None
+
+
+def _resuming(now: _Turn) -> Step | None:
+    if replies.is_resume(now.text, now.act):
+        if now.draft.asked == WHICH:
+            now.draft.asked = ""
+        return now.end(say("resumed"))
+    return None
+
+
+def _switching(now: _Turn) -> Step | None:
+    """改按企业诉求登记: the fields stay, the type changes."""
+    draft = now.draft
+    type_ = replies.switch_of_type(now.text)
+    if now.text.strip() == choice("to_complaint"):
+        type_ = "complaint"
+    if not type_:
+        return None
+    draft.type, draft.also_report, draft.asked, draft.step = type_, False, "", "collecting"  # type: ignore[assignment]
+    draft.fee = False
+    if type_ != "report":
+        draft.anonymous = None
+    elif replies.wish_of_anonymity(now.text):
+        _set_anonymity(now, True)
+    return now.end(say("switched", type=type_name(type_)))
+
+
+def _set_anonymity(now: _Turn, wish: bool) -> str:
+    """Take the wish and return what to say; a 投诉 or 诉求 cannot be anonymous (domain.md 1.3)."""
+    draft = now.draft
+    if draft.type == "report":
+        draft.anonymous = wish
+        if wish:
+            # The wish comes first: nothing that tells who it is stays in the draft.
+            for name in ("facts", "evidence"):
+                if name in draft.fields:
+                    draft.fields[name] = redacted(draft.fields[name], draft.fields)
+            draft.note = redacted(draft.note, draft.fields)
+            for name in CONTACT:
+                draft.fields.pop(name, None)
+        return say("anonymous" if wish else "real_name")
+    if draft.type == "complaint" and draft.also_report:
+        draft.anonymous = wish
+        return say("anonymous_report" if wish else "real_name")
+    if draft.type == "suggestion" and wish:
+        draft.skipped += [name for name in ("name", "phone") if name not in draft.skipped]
+        for name in CONTACT:
+            draft.fields.pop(name, None)
+        return say("anonymous")
+    return say("no_anonymous") if wish else ""
+
+
+def _anonymity(now: _Turn) -> Step | None:
+    draft = now.draft
+    wish = replies.wish_of_anonymity(now.text)
+    if draft.type == "complaint" and not draft.also_report and replies.joins_report(now.text):
+        draft.also_report, draft.step = True, "collecting"
+        now.lines.append(say("joined"))
+        if wish is None:
+            now.tell(now.text.strip())
+            return now.end()
+    if wish is None:
+        if draft.asked == "anonymous" and not replies.is_question(now.text):
+            heard = hearing.hear(now.text, now.entities, fields=wanted(draft), asked="", filled=draft.fields)
+            if "name" in heard.values or "phone" in heard.values:
+                draft.anonymous = False
+                return None
+        return None
+    line = _set_anonymity(now, wish)
+    if draft.asked == "anonymous":
+        draft.asked = ""
+    if len(replies.bare(now.text)) <= 16 and not now.entities:
+        return now.end(line)
+    now.lines += [line] if line else []
+    return None
+
+
+def _reviewing(now: _Turn) -> Step | None:
+    """The summary is on the table: an explicit yes submits, a no asks what is wrong."""
+    draft, text = now.draft, now.text
+    if draft.asked == WHICH:
+        return _which(now)
+    if draft.step != "review" or draft.asked != REVIEW:
+        return None
+    if replies.is_wait(text):
+        return now.end(say("pleasantry"))
+    if replies.is_yes(text, now.act) and not now.masked:
+        return now.end(outcome="submit")
+    if replies.is_no(text, now.act) or text.strip() == choice("change"):
+        draft.asked = WHICH
+        return now.end()
+    return None
+
+
+def _which(now: _Turn) -> Step | None:
+    """Which item is wrong: its label, its number, or the right value at once."""
+    draft, text = now.draft, now.text.strip()
+    shown = [name for name, _ in rows(draft)]
+    by_label = {label(name, draft.type): name for name in shown}
+    number = corrections.item_number(text)
+    name = by_label.get(text) or (shown[number - 1] if 0 < number <= len(shown) else "")
+    draft.asked = REVIEW
+    if name:
+        return _ask_again(now, name)
+    if found := _correct(now):
+        return found
+    if name := corrections.named_field(text, shown):
+        heard = hearing.hear(text, now.entities, fields=wanted(draft), asked=name, filled=draft.fields)
+        if len(replies.bare(text)) <= 8 or name not in heard.values:
+            return _ask_again(now, name)
+    return None
+
+
+def _ask_again(now: _Turn, name: str) -> Step:
+    now.draft.asked = name
+    if name == "anonymous":
+        now.draft.anonymous = None
+    return now.end()
+
+
+def _correct(now: _Turn) -> Step | None:
+    draft = now.draft
+    allowed = [*wanted(draft), "address"]
+    found = corrections.find(
+        now.text, now.entities, draft.fields, allowed,
+        act=now.act, guess=now.guess, reviewing=draft.step == "review", asked=draft.asked,
+    )  # fmt: skip
+    if found is None or found.field == draft.asked and draft.asked not in draft.fields:
+        return None
+    asked = draft.asked if draft.asked in missing(draft) else ""
+    if found.rest:
+        entities = [e for e in (_placed(found.rest, {**e, "start": None}) for e in now.entities) if e]
+        _hear(now, found.rest, entities, asked)
+    if found.problem:
+        draft.step, draft.asked = "review", found.field
+        return now.end(found.problem)._replace()
+    if not found.value:
+        if not missing(draft) or found.field in draft.fields:
+            draft.step, draft.asked = "review", found.field
+        return now.end()
+    if found.field == "facts":
+        now.tell(found.value)
+    else:
+        now.put(found.field, found.value)
+    draft.asked = ""
+    draft.step = "collecting"
+    shown = display(found.field, draft.fields[found.field])
+    line = (
+        wording()["correct"]["done"]
+        if found.field == "facts"
+        else say("changed", label=label(found.field, draft.type), value=shown)
+    )
+    return now.end(line)
+
+
+def _skipping(now: _Turn) -> Step | None:
+    """Skips an optional field; for the others says why they are needed."""
+    draft, name = now.draft, now.draft.asked
+    if name not in wanted(draft) or name == "injury" or name == "facts" and draft.type == "suggestion":
+        return None
+    why = replies.asks_why(now.text) and name != "facts" and not now.entities
+    label_pressed = now.text.strip() in _field_choices(draft, name) and "跳过" in now.text
+    if not (why or label_pressed or replies.is_skip(now.text, now.act)):
+        return None
+    if not why and name in draft.fields:
+        return now.end(say("skipped"))
+    if not why and optional(draft.type, name):
+        both = draft.type == "suggestion" and name == "name"
+        draft.skipped += ["name", "phone"] if both else [name]
+        draft.misses = 0
+        return now.end(say("skipped"))
+    return now.miss(str(of_field(name, "why", draft.type) or say("later")))
+
+
+def _answering(now: _Turn) -> Step:
+    """Takes what the message gives; always answers."""
+    draft, text = now.draft, now.text
+    asked = draft.asked if draft.asked in wanted(draft) else ""
+    if asked == "anonymous" and draft.anonymous is None:
+        filled = _hear(now, text, now.entities, "")
+        return now.end(*filled) if filled else now.miss(say("unclear"))
+    if replies.is_pleasantry(text) and asked not in ("injury", "evidence"):
+        return now.end(say("pleasantry"))
+    if asked in ("", "facts"):
+        if asked == "facts" and len(replies.bare(text)) < 4 and not now.entities:
+            return now.miss(str(of_field("facts", "why", draft.type)))
+        lines = _hear(now, text, now.entities, asked)
+        return now.end(*lines) if lines else now.miss(say("unclear"))
+    lines = _hear(now, text, now.entities, asked)
+    if asked in draft.fields or lines:
+        return now.end(*lines)
+    if replies.is_question(text):
+        return now.miss(say("later"))
+    return now.miss(say("unclear") if draft.misses == 0 else str(of_field(asked, "why", draft.type)))
+
+
+def _hear(now: _Turn, text: str, entities: list[Entity], asked: str) -> list[str]:
+    """Fill the draft from `text` and return what to say; the rest goes to the story."""
+    draft = now.draft
+    before = dict(draft.fields)
+    heard = hearing.hear(
+        text, entities, fields=wanted(draft), asked=asked, filled=draft.fields, insist=draft.misses > 0
+    )
+    replaced = asked in before
+    if asked == "facts" and not replaced:
+        told = "\n".join(filter(None, [draft.note, heard.story]))
+        draft.note = ""
+        now.put("facts", told)
+    elif asked == "facts":
+        now.tell(heard.story)
+    new = _fill(now, heard)
+    if asked == "facts":
+        new.append(say("story"))
+    elif heard.rest and not (heard.phone_problem and asked == "phone"):
+        now.tell(heard.rest)
+        new.append(say("more"))
+    if replaced and asked in heard.values:
+        draft.asked = ""
+        shown = display(asked, draft.fields[asked])
+        return [say("changed", label=label(asked, draft.type), value=shown)]
+    lines = [say("noted", what="；".join(new))] if new else []
+    return [*lines, heard.phone_problem] if heard.phone_problem else lines
+
+
+def _fill(now: _Turn, heard: hearing.Heard) -> list[str]:
+    """Put what was heard into the draft; the names of the new values, for the citizen."""
+    shown = []
+    for name, value in heard.values.items():
+        if name == "facts" or (name in CONTACT and _nameless(now.draft)):
+            continue
+        now.put(name, value)
+        shown.append(display(name, value))
+    return shown
+
+
+_STEPS: tuple[Callable[[_Turn], Step | None], ...] = (
+    _stopping, _resuming, _switching, _anonymity, _reviewing, _correct, _skipping, _answering,
+)  # fmt: skip

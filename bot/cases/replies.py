@@ -1,0 +1,232 @@
+"""What one message of an intake (登记) wants: yes, no, stop, skip, anonymity, another type.
+
+The words weigh more than the classifier's act: an act is only believed where the text does not speak
+against it. Pure functions over text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from bot.cases.fields import digit_runs
+
+# -- short answers ----------------------------------------------------------------------------------
+
+
+def bare(text: str) -> str:
+    """`text` without punctuation, blanks and emoji, in half width and lower case."""
+    folded = unicodedata.normalize("NFKC", text).lower()
+    return "".join(c for c in folded if unicodedata.category(c)[0] in "LN")
+
+
+_TAIL = "(?:了|吧|的|啊|呀|呗|哈|哦|嗯|您|你|谢谢|谢了|麻烦|麻烦你|麻烦您|就行)*"
+_STRONG_YES = (
+    "确认提交|确定提交|确认无误|核对无误|信息无误|没有问题|没有错|没问题|没毛病|没错|都对|全对|确认|确定|提交|同意|"
+    "正确|无误|对的|是的|对对|就这样|就这么|可以|好的|好嘞|行了|妥|交|中|成|对|行|好|是|ok|yes|y"
+)
+_YES = re.compile(
+    f"(?:嗯+|恩|啊|哦|那|那就|我|都|全|信息|内容|上面|以上)*(?:{_STRONG_YES})(?:嗯|{_STRONG_YES})*{_TAIL}"
+)
+_WEAK_YES = re.compile("(?:嗯|恩|啊|哦|欸|诶|昂|唔)+")
+_NO = re.compile(
+    "(?:嗯|啊|哦|那|等等|等一下)*(?:还|好像|有的?|有点|有一?[处项条个]|这个|里面|上面)*"
+    "(?:不太?对|不是的?|错了?|有错|有误|不正确|不准确|改一处|改一下|改改|改下|修改|要改|我要改|想改|得改|no|不)"
+    "(?:的|了|吧|啊|呀|呢|得改|要改|改)*"
+)
+_WAIT = re.compile("先别|先不要|先等等|等等|等一?下|等会|稍等|我再(?:想想|看看)")
+_STOP_VERB = "登记|投诉|举报|提交|办|弄|填|整|反映|提|报|交|告|追究|说"
+_STOP = re.compile(
+    f"(?:那|那就|我|嗯|唉|哎|行了|得了|真的?|确定|是的?|对)*(?:算了|拉倒|得了|取消|退出|终止|停止|结束|撤销|作罢|不干)"
+    f"(?:吧|了|登记|投诉|举报|啊|这次|谢谢|不(?:{_STOP_VERB})了?|我?不想(?:{_STOP_VERB})了?|太麻烦了?)*"
+    f"|(?:那|那就|我|嗯|唉|哎|算了|是的?|对|就|还是|真的?)*(?:不想|不要|不用|不|别)再?(?:{_STOP_VERB})(?:了|吧|啦)+.{{0,6}}"
+    "|不登记|不提交|取消|退出"
+)
+_RESUME = re.compile(
+    "(?:那|好|嗯|还是)*(?:继续|接着)(?:登记|来|吧|说|办|填|投诉|举报|了|呗)*|回到登记|刚才(?:说到|问到)哪了?"
+)
+_SKIP = re.compile(
+    "(?:我|这个|这项|也|都|真的?|嗯|呃|啊|哎呀|实在|可)*"
+    "(?:不知道|不清楚|不晓得|不记得|不认识|不了解|忘了?|忘记了?|记不住|记不清|记不得|想不起来|跳过|没有|没了?|无|暂无|不填|不留|不说|不写|"
+    "不想[说留写填给]|不方便[说留写填给透露]*|不用|不必|先不[说填留]|下一[个项]|pass|略|说不清|说不好|没看清|没注意|没留意|没记住|过)"
+    "(?:了|吧|啊|呢|叫啥|叫什么|名字|是啥|啥名|哪家|地址|证据|跳过|说不清|不留|这个|具体|在哪|呀|的|名|电话|，)*"
+)
+_PLEASANTRY = re.compile(
+    "(?:你好|您好|喂|嗯|恩|哦|噢|啊|好|好的|好嘞|行|谢谢|谢谢你|谢谢您|多谢|辛苦了?|在吗|在不|哈+|呵+|嘿|ok|收到|知道了|明白了?|客气|再见|拜拜|没事|对|是|是的|对的|可以|不|不是|不对)+"
+)
+_QUESTION = re.compile(
+    "[?？]|[吗么嘛]$|(?:多少|几点|几天|怎么办|咋办|为什么|为啥|干啥|干嘛|干什么|凭什么|什么用|啥用|啥意思|什么意思|行不|行不行|能不能|可不可以|是不是|有没有|谁啊|哪儿)"
+)
+_WHY = re.compile("为什么|为啥|凭什么|凭啥|干啥|干嘛|干什么|什么用|啥用|有必要|一定要|必须|非得|问这个")
+
+
+def has_words(text: str) -> bool:
+    """False for blanks, punctuation and emoji alone."""
+    return bool(bare(text))
+
+
+def is_yes(text: str, act: str = "") -> bool:
+    """An explicit yes by its words; 嗯 alone only where the classifier also heard a yes."""
+    words = bare(text)
+    if _YES.fullmatch(words) and not is_no(text):
+        return True
+    return act == "affirm" and (
+        bool(_WEAK_YES.fullmatch(words)) or (len(words) <= 8 and not _speaks_against(words))
+    )
+
+
+def _speaks_against(words: str) -> bool:
+    return bool(re.search(r"不|没|错|别|改|取消|等|先|算了|\d|吗|么|咋|怎么|啥|什么|谢", words))
+
+
+def is_no(text: str, act: str = "") -> bool:
+    """Something is wrong, without saying what."""
+    words = bare(text)
+    return bool(_NO.fullmatch(words)) or (act == "deny" and len(words) <= 6 and not _YES.fullmatch(words))
+
+
+def is_wait(text: str) -> bool:
+    """先别提交: neither yes nor no."""
+    return len(bare(text)) <= 14 and bool(_WAIT.search(text))
+
+
+def is_cancel(text: str, act: str = "") -> bool:
+    """The citizen wants to stop the whole intake; short messages only, stories mention 不投诉了 as well."""
+    words = bare(text)
+    if len(words) > 18 or _WAIT.search(words):
+        return False
+    return bool(_STOP.fullmatch(words)) or (act == "cancel" and len(words) <= 8 and not wants(text))
+
+
+def is_resume(text: str, act: str = "") -> bool:
+    """继续登记."""
+    words = bare(text)
+    return bool(_RESUME.fullmatch(words)) or (act == "resume" and len(words) <= 10)
+
+
+def is_skip(text: str, act: str = "") -> bool:
+    """Does not know, or does not want to say."""
+    words = bare(text)
+    return bool(_SKIP.fullmatch(words)) or (act == "skip" and len(words) <= 12 and not digit_runs(text))
+
+
+def is_pleasantry(text: str) -> bool:
+    """A greeting, thanks or a nod: no value for any field."""
+    return bool(_PLEASANTRY.fullmatch(bare(text)))
+
+
+def is_question(text: str) -> bool:
+    """Asks something instead of answering."""
+    return bool(_QUESTION.search(text.strip()))
+
+
+def asks_why(text: str) -> bool:
+    """Asks what a field is needed for."""
+    return len(bare(text)) <= 20 and bool(_WHY.search(text))
+
+
+# -- wishes about the whole record ------------------------------------------------------------------
+
+_ANONYMOUS = re.compile(
+    "匿名|不(?:想|要|能|用|愿意?)?(?:写|留|记|露|署|报|暴露|透露)(?:我|俺)?(?:的)?(?:真?名|姓名|身份|名字)|别(?:写|留|记|提|说|露|署|透露|暴露)(?:出)?(?:我|俺)"
+    "|不(?:想|能|要)(?:让|叫|给)[^，。]{0,10}知道(?:是)?(?:我|谁)|别(?:让|叫)[^，。]{0,10}知道(?:是)?(?:我|谁)|不实名|不用实名"
+)
+_REAL_NAME = re.compile("实名|不匿名|不用匿名|留名|署名|写我(?:的)?名|用真名|不怕")
+
+
+def wish_of_anonymity(text: str) -> bool | None:
+    """True 匿名, False 实名, None if nothing is said about it."""
+    if re.search("不(?:用|要|想|需要)?匿名|别匿名", text):
+        return False
+    if _ANONYMOUS.search(text):
+        return True
+    return False if _REAL_NAME.search(text) and not re.search("实名.{0,2}(?:认证|注册|卡)", text) else None
+
+
+_SWITCH = re.compile(
+    "(?:那|那就|我|还是|就|请|帮我|给我|都|仍|要|想)*(?:改成|改为|改按|改走|改|换成|换|按照?|走|选|转成|转为|转)(?:一下|个|企业)?(企业诉求|诉求|消费投诉|投诉|匿名举报|举报|意见建议|建议)(?:登记|来|走|办|处理|提交|吧|了|的)*"
+)
+_TYPES = {"诉求": "request", "投诉": "complaint", "举报": "report", "建议": "suggestion"}
+_JOIN = re.compile("(?:也|同时|还|另外|一并|顺便|再)(?:要|想|给我)?(?:一起)?举报")
+
+
+def switch_of_type(text: str) -> str:
+    """The type the citizen wants instead ("改按企业诉求登记"), or empty."""
+    found = _SWITCH.fullmatch(bare(text))
+    return _TYPES[found[1][-2:]] if found else ""
+
+
+def joins_report(text: str) -> bool:
+    """也要举报他: the complaint gets a second part (总局令第121号 Art 9)."""
+    return bool(_JOIN.search(text)) and not re.search("不(?:想|要|用)?举报", text)
+
+
+_BUSINESS = re.compile(
+    "(?:我们|俺们|咱们?|我|俺|本)(?:家|的|这|这个|那个|那)?(?:小)?(?:厂|工厂|公司|企业|单位|饭店|超市|店里|店铺|门店|作坊|合作社|酒店|诊所|药店|物业)|我司|贵司"
+    "|(?:我|我们)是.{0,8}(?:商户|个体户|个体工商户|老板|企业|厂家|供货商|经销商|加盟商|租户)|我开(?:了|的)?(?:个|家)?.{0,6}(?:店|厂|馆|公司)"
+    "|进的?货|货款|供货|批发|采购|工程款|转供电|加盟费|生产用|办公用|转卖|我们商户"
+)
+_FARM = re.compile("种子|化肥|复合肥|农药|农膜|地膜|饲料|兽药|苗|种苞米|种地")
+_FEES = re.compile("乱收|违规收|多收|不该收|强制收|摊派|转供电|电费|水费|乱罚|收费|加价|检查费|手续费|评审费")
+_HURT = re.compile(
+    "受伤|伤着|伤了|吃坏|住院|过敏|烫伤|摔|中毒|流血|出血|骨折|拉肚子|上吐下泻|呕吐|起疹子|红疹|扎破|割破|烧伤|划伤|砸"
+)
+_TREATED = re.compile("住院|医院|诊所看|就医|急诊|缝针|缝了|挂水|打针|大夫|没去看|没就医|没受伤|没有受伤")
+
+
+def is_business(text: str) -> bool:
+    """Sounds like a purchase for a business, not 生活消费 (消费者权益保护法 Art 2; farmers' supplies count, Art 62)."""
+    return bool(_BUSINESS.search(text)) and not _FARM.search(text)
+
+
+def is_fee(text: str) -> bool:
+    """Sounds like 乱收费."""
+    return bool(_FEES.search(text))
+
+
+def is_hurt(text: str) -> bool:
+    """Somebody may be hurt, and nothing is said about a doctor."""
+    return bool(_HURT.search(text)) and not _TREATED.search(text)
+
+
+_GENERIC = (
+    "超市|商场|商店|饭店|酒店|宾馆|餐厅|饭馆|药店|药房|医院|诊所|美容院|理发店|健身房|驾校|学校|培训班|幼儿园|加油站|物业|公司|厂家|工厂|洗衣店|修车店|网店|平台|"
+    "旅行社|影楼|农资店|手机店|家具店|眼镜店|快递|中介|市场|商户|烧烤店|火锅店|蛋糕店|4S店"
+)
+_GENERIC_FOUND = re.compile(f"(?<!我们)(?<!我家)(?<!俺家)(?<!我的)(?:{_GENERIC})")
+_GENERIC_ONLY = re.compile(
+    f"(?:就是|是|在|去|的|那|这|个|家|一|有|楼下|我家|小区|门口|附近|旁边)*(?:{_GENERIC}|店|厂|商家|老板|卖家|店家)(?:里|买的|的)*"
+)
+
+
+def generic_firm(text: str) -> str:
+    """商场 in 我们厂让商场乱收电费: a kind of firm without a name, or empty."""
+    found = _GENERIC_FOUND.search(text)
+    return found[0] if found else ""
+
+
+# -- what is asked for -----------------------------------------------------------------------------------------
+
+
+def is_generic(text: str) -> bool:
+    """True for 那家超市: a kind of firm and nothing more."""
+    return bool(_GENERIC_ONLY.fullmatch(bare(text)))
+
+
+_REQUEST_VERB = "退|赔|换|修|补|道歉|返还|返我|返给|处理|解决|查|罚|停业|吊销|关停|取缔|整改|说法|兑现|履行|开发票|交付|协调|督促|还我|还给|恢复|撤销|减免|公道|做主"
+_WISH = re.compile(
+    f"(?:要求|希望|想要?|我就?要|就要|请|让|叫|求|帮我|给我|必须|得|只要|就想|能不能|能给|应该|最好|争取|主张)[^，。]{{0,10}}(?:{_REQUEST_VERB})"
+)
+_SHORT_WISH = re.compile(
+    "(?:也|就|只|全额?|都|给|快|赶紧|把[^，。]{1,8}|那|最少|至少|要么|或者|再|然后|还)*(?:退(?:钱|款|货|费|我|给|回|一赔|卡|差|定金|押金|全|了|还|不退|[一二两三四五六七八九十百千万\\d])|赔(?:偿|我|钱|[一二两三四五六七八九十百千万\\d])|换(?:货|一|个|新|台|双|件)|修好|维修|补(?:差价|足|偿|给|我)|道歉|返还|退掉).{0,12}"
+)
+_REFUSED = re.compile(
+    "(?:不|没|拒|未)(?:给|肯|让|予|同意|愿意|想|承认|认|管|理|退|赔|换|修|解决|处理|能)|拒绝|(?:商家|店家|店里|他们?|她|老板|平台|对方|卖家|厂家|客服|人家)(?:们)?(?:就)?(?:说|让我|叫我|要我|非要|要求|答应)"
+)
+
+
+def wants(clause: str) -> bool:
+    """True if a clause says what the citizen wants (退款, 换货…), not what the other side refused."""
+    if _REFUSED.search(clause):
+        return False
+    return bool(_WISH.search(clause)) or bool(_SHORT_WISH.fullmatch(bare(clause)))

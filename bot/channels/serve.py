@@ -1,0 +1,81 @@
+"""The gateway's process: the public port and, on loopback, the action webhook for the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import uuid
+
+import structlog
+import uvicorn
+
+from bot.channels.actions_app import create_actions_app
+from bot.channels.app import create_app
+from bot.conversations.engine import EngineFailed, HttpEngine
+from bot.logs import configure
+from bot.policy import load
+from bot.settings import Settings, settings
+
+logger = structlog.get_logger(__name__)
+
+
+async def _warm(engine: HttpEngine) -> None:
+    """The first message of an engine takes a second; nobody should be the one who waits for it."""
+    while True:
+        with contextlib.suppress(EngineFailed):
+            await engine.turn(f"warm-up-{uuid.uuid4()}", str(uuid.uuid4()), "电梯维保能延长吗", {})
+            return
+        await asyncio.sleep(0.3)
+
+
+async def serve(config: Settings) -> None:
+    """Serve both until SIGTERM or SIGINT."""
+    load()  # A pack that contradicts its notice must stop the start, not an answer.
+    engine = HttpEngine(config.engine, os.environ.get("HOTLINE_ENGINE_TOKEN", ""), config.engine_timeout)
+    app = create_app(config, engine)
+    warm = asyncio.create_task(_warm(engine))
+    app.state.warm = warm
+    common = {"log_config": None, "access_log": False, "lifespan": "on"}
+    public = uvicorn.Server(
+        uvicorn.Config(
+            app, host=config.host, port=config.port, timeout_graceful_shutdown=5, server_header=False, **common
+        )
+    )
+    actions = uvicorn.Server(
+        uvicorn.Config(
+            create_actions_app(os.environ["HOTLINE_ACTIONS_TOKEN"]),
+            host="127.0.0.1",
+            port=config.actions_port,
+            timeout_graceful_shutdown=2,
+            **common,
+        )
+    )
+
+    def stop() -> None:
+        public.should_exit = True
+
+    # Two servers in one process: neither may install its own signal handlers.
+    for server in (public, actions):
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    inner = asyncio.create_task(actions.serve())
+    await public.serve()
+    actions.should_exit = True
+    warm.cancel()
+    await inner
+    await engine.close()
+
+
+def main() -> None:
+    """Run the gateway with the settings of the environment."""
+    config = settings()
+    configure(config.log_level)
+    asyncio.run(serve(config))
+
+
+if __name__ == "__main__":
+    main()

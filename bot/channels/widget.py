@@ -1,0 +1,179 @@
+"""The public API of the contract: conversations of the chat widget.
+
+Every call after the first carries the conversation's token as `Authorization: Bearer …`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from bot.channels.metrics import ANSWERS, DUPLICATES, MESSAGES, TURN_SECONDS
+from bot.conversations import log
+from bot.conversations.compose import greeting
+from bot.conversations.models import Conversation, Message
+from bot.errors import HotlineError, Problem
+
+MAX_CHARACTERS = 2000
+POLL_SECONDS = 2.0  # Another process may have written: the log is looked at this often without news.
+
+router = APIRouter(prefix="/api/v1", tags=["conversations"])
+
+
+class OpenRequest(BaseModel):
+    """Body of a new conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+    channel: str = Field("widget", pattern="^widget$")
+
+
+class SendRequest(BaseModel):
+    """Body of a message: text, or the id of a button that was offered."""
+
+    model_config = ConfigDict(extra="forbid")
+    client_message_id: str = Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    text: str | None = None
+    choice: str | None = Field(None, max_length=64)
+
+
+def _token(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise HotlineError(Problem.UNAUTHORIZED)
+    return token
+
+
+def _open(request: Request, conversation_id: str, token: str) -> Conversation:
+    with request.app.state.readers() as session:
+        return log.access_conversation(session, conversation_id, token)
+
+
+async def conversation(request: Request, conversation_id: str) -> Conversation:
+    """The conversation of the path, if the request's token opens it."""
+    return await asyncio.to_thread(_open, request, conversation_id, _token(request))
+
+
+Access = Annotated[Conversation, Depends(conversation)]
+
+
+@router.post("/conversations", status_code=201)
+async def open_conversation(request: Request, body: OpenRequest) -> dict[str, Any]:
+    """Open a conversation; answers its id, its token and the greeting."""
+    state = request.app.state
+    if wait := state.opened.take(request.client.host if request.client else "?"):
+        raise HotlineError(Problem.TOO_MANY, retry_after=wait)
+
+    def work() -> dict[str, Any]:
+        now = state.turns.now()
+        with state.sessions.begin() as session:
+            opened, token = log.open_conversation(session, body.channel, now)
+            hello = log.append(session, opened, "bot", greeting(), now)
+            return {"conversation_id": opened.id, "token": token, "messages": [log.as_json(hello)]}
+
+    return await asyncio.to_thread(work)
+
+
+def _inbound(request: Request, opened: Conversation, body: SendRequest) -> log.InboundMessage:
+    if (body.text is None) == (body.choice is None):
+        raise HotlineError(Problem.MALFORMED)
+    picked: tuple[int, ...] = ()
+    if body.choice is not None:
+        with request.app.state.readers() as session:
+            offered = log.last_choices(session, opened.id)
+        chosen = next((c for c in offered if c["id"] == body.choice), None)
+        if chosen is None:
+            raise HotlineError(Problem.UNKNOWN_CHOICE)
+        text, picked = chosen["send"] or chosen["label"], tuple(chosen["picked"])
+    else:
+        text = body.text or ""
+    # NUL cannot be stored by PostgreSQL; a lone surrogate cannot be sent by anybody honest.
+    text = text.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8").strip()
+    if not text:
+        raise HotlineError(Problem.EMPTY)
+    if len(text) > MAX_CHARACTERS:
+        raise HotlineError(Problem.TOO_LONG)
+    return log.InboundMessage(opened.id, opened.channel, f"{opened.id}:{body.client_message_id}", text, picked)
+
+
+@router.post("/conversations/{conversation_id}/messages")
+async def send(request: Request, opened: Access, body: SendRequest) -> JSONResponse:
+    """Store a message and answer it; the same `client_message_id` again gives the same body."""
+    state = request.app.state
+    inbound = await asyncio.to_thread(_inbound, request, opened, body)
+    known = await asyncio.to_thread(_known, request, inbound)
+    if not known and (wait := state.sent.take(opened.id)):
+        raise HotlineError(Problem.TOO_MANY, retry_after=wait)
+    begun = time.perf_counter()
+    message, new = await asyncio.to_thread(_accept, request, inbound)
+    (MESSAGES if new else DUPLICATES).labels(inbound.channel).inc()
+    # A caller that hangs up must not cancel a turn whose message is stored.
+    await asyncio.shield(asyncio.ensure_future(state.turns.run(opened.id)))
+    replies = await asyncio.to_thread(_replies, request, message.id)
+    if new:
+        TURN_SECONDS.observe(time.perf_counter() - begun)
+        for reply in replies:
+            ANSWERS.labels(reply.get("answer", {}).get("kind", "none")).inc()
+    body_out = {"message": log.as_json(message), "replies": replies}
+    return JSONResponse(body_out, status_code=200 if replies else 202)
+
+
+def _known(request: Request, inbound: log.InboundMessage) -> bool:
+    with request.app.state.readers() as session:
+        return log.find(session, inbound.channel, inbound.external_id) is not None
+
+
+def _accept(request: Request, inbound: log.InboundMessage) -> tuple[Message, bool]:
+    state = request.app.state
+    with state.sessions.begin() as session:
+        return log.accept(session, inbound, state.turns.now())
+
+
+def _replies(request: Request, message_id: str) -> list[dict[str, Any]]:
+    with request.app.state.readers() as session:
+        return [log.as_json(m) for m in log.replies_to(session, message_id)]
+
+
+def _after(request: Request, conversation_id: str, seq: int) -> list[dict[str, Any]]:
+    with request.app.state.readers() as session:
+        return [log.as_json(m) for m in log.after(session, conversation_id, seq)]
+
+
+@router.get("/conversations/{conversation_id}/messages")
+async def read(
+    request: Request, opened: Access, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0
+) -> dict[str, Any]:
+    """The ordered log after a seq, 500 messages at most; ask again from the last one for more."""
+    return {"messages": await asyncio.to_thread(_after, request, opened.id, after)}
+
+
+@router.get("/conversations/{conversation_id}/events")
+async def events(
+    request: Request, opened: Access, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0
+) -> EventSourceResponse:
+    """Server-sent events; `id` is the seq, `Last-Event-ID` resumes after it."""
+    resume = request.headers.get("last-event-id", "")
+    start = int(resume) if resume.isascii() and resume.isdigit() and len(resume) < 10 else after
+    return EventSourceResponse(_stream(request, opened.id, start), ping=15)
+
+
+async def _stream(request: Request, conversation_id: str, seq: int) -> AsyncIterator[ServerSentEvent]:
+    news = request.app.state.turns.news(conversation_id)
+    while not await request.is_disconnected():
+        news.clear()
+        for message in await asyncio.to_thread(_after, request, conversation_id, seq):
+            seq = message["seq"]
+            yield ServerSentEvent(json.dumps(message, ensure_ascii=False), event="message", id=str(seq))
+            if message.get("answer", {}).get("kind") == "receipt":
+                yield ServerSentEvent(json.dumps({"case": message["answer"]["case"]}), event="receipt", id=str(seq))
+        try:
+            await asyncio.wait_for(news.wait(), POLL_SECONDS)
+        except TimeoutError:
+            continue

@@ -1,0 +1,202 @@
+"""The processes of one machine: model, engine, gateway; started in order, watched, stopped together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from bot.settings import ROOT, Settings
+
+ENGINE_BIN = ROOT / ".venv-engine" / "bin"
+# Everything a model depends on; a model's file name is the hash over it.
+MODEL_INPUTS = ("config.yml", "nlu_data", "bot/domain", "bot/engine", "uv.lock")
+QUIET = {
+    "RASA_TELEMETRY_ENABLED": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "SQLALCHEMY_SILENCE_UBER_WARNING": "1",
+    "PYTHONWARNINGS": "ignore",
+    "CUDA_VISIBLE_DEVICES": "",
+    # Rasa's linear algebra is tiny; more threads only fight over the cores.
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
+
+
+class SetupError(Exception):
+    """Something is missing; the message says what and how to get it."""
+
+
+def _inputs() -> Iterator[Path]:
+    for name in MODEL_INPUTS:
+        path = ROOT / name
+        if path.is_dir():
+            found = (p for p in path.rglob("*") if p.is_file() and p.suffix in {".py", ".yml", ".txt"})
+            yield from sorted(found)
+        else:
+            yield path
+
+
+def model_path(config: Settings) -> Path:
+    """The file of the model that belongs to the sources as they are."""
+    folder = config.model if config.model.is_absolute() else ROOT / config.model
+    if folder.suffix == ".gz":
+        return folder
+    digest = hashlib.sha256()
+    for path in _inputs():
+        digest.update(str(path.relative_to(ROOT)).encode())
+        digest.update(path.read_bytes())
+    return folder / f"{digest.hexdigest()[:16]}.tar.gz"
+
+
+def train(config: Settings, *, force: bool = False) -> Path:
+    """The current model, trained if it is not there yet. Raises `SetupError` when training fails."""
+    path = model_path(config)
+    if path.exists() and not force:
+        return path
+    if not (ENGINE_BIN / "rasa").exists():
+        raise SetupError("The engine's environment is missing: run `make setup`.")
+    print("== training the model (about half a minute)", flush=True)
+    log = config.home_dir / "train.log"
+    with log.open("wb") as out:
+        done = subprocess.run(
+            [ENGINE_BIN / "rasa", "train", "--out", path.parent, "--fixed-model-name", path.name.removesuffix(".tar.gz")],
+            cwd=ROOT,
+            env=_environment(config, "", ""),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode or not path.exists():
+        tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-15:])
+        raise SetupError(f"Training failed; the end of {log}:\n{tail}")
+    return path
+
+
+def _environment(config: Settings, engine_token: str, actions_token: str) -> dict[str, str]:
+    url = f"http://127.0.0.1:{config.actions_port}/webhook/{actions_token}"
+    cache = config.home_dir / "cache"
+    cache.mkdir(exist_ok=True)
+    return {
+        **os.environ,
+        **QUIET,
+        "HOTLINE_ACTIONS_URL": url,
+        "HOTLINE_ENGINE_TOKEN": engine_token,
+        "HOTLINE_ACTIONS_TOKEN": actions_token,
+        # Not the shared temporary folder: another user could plant a dictionary cache there.
+        "TMPDIR": str(cache),
+    }
+
+
+@dataclass
+class Child:
+    """One child process, restarted when it dies by itself."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    restarts: list[float] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start the process; its output goes to the log file."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=self.environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, patience: float = 10.0) -> None:
+        """Ask the process to end, then end it; only ever this process and its own children."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+class Supervisor:
+    """Starts engine and gateway, waits until both are ready, keeps them running, stops both."""
+
+    def __init__(self, config: Settings, model: Path) -> None:
+        self.config = config
+        engine_token, actions_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+        environment = _environment(config, engine_token, actions_token)
+        logs = config.home_dir / "logs"
+        logs.mkdir(exist_ok=True)
+        self.engine = Child(
+            "engine",
+            [
+                str(ENGINE_BIN / "python"), "-m", "bot.engine.serve", "run",
+                "--model", str(model), "--interface", "127.0.0.1", "--port", str(config.engine_port),
+                "--endpoints", "endpoints.yml", "--credentials", "credentials.yml",
+            ],
+            environment,
+            logs / "engine.log",
+        )  # fmt: skip
+        self.gateway = Child(
+            "gateway", [sys.executable, "-m", "bot.channels.serve"], environment, logs / "gateway.log"
+        )
+        self.children = [self.gateway, self.engine]
+
+    def start(self, patience: float = 120.0) -> None:
+        """Start all and wait until the gateway says that it is ready; raises `SetupError`."""
+        for child in self.children:
+            child.start()
+        deadline = time.monotonic() + patience
+        with httpx.Client(trust_env=False, timeout=3.0) as client:
+            while time.monotonic() < deadline:
+                for child in self.children:
+                    if not child.alive():
+                        tail = "\n".join(child.log.read_text("utf-8", "replace").splitlines()[-12:])
+                        self.stop()
+                        raise SetupError(f"The {child.name} did not start; the end of {child.log}:\n{tail}")
+                try:
+                    if client.get(f"http://127.0.0.1:{self.config.port}/readyz").status_code == 200:
+                        return
+                except httpx.HTTPError:
+                    pass
+                time.sleep(0.2)
+        self.stop()
+        raise SetupError(f"Not ready after {patience:.0f} seconds; see {self.config.home_dir / 'logs'}.")
+
+    def watch(self) -> None:
+        """Restart what dies, waiting longer each time, until interrupted."""
+        while True:
+            for child in self.children:
+                if not child.alive():
+                    now = time.monotonic()
+                    child.restarts = [t for t in child.restarts if now - t < 300] + [now]
+                    wait = min(30.0, 0.5 * 2 ** (len(child.restarts) - 1))
+                    print(f"== the {child.name} ended; starting it again in {wait:.1f} s (see {child.log})", flush=True)
+                    time.sleep(wait)
+                    child.start()
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """Stop all, the gateway first, so that nobody is answered half."""
+        for child in self.children:
+            child.stop()
