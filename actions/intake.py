@@ -7,6 +7,7 @@ write the draft in one transaction; the case is lodged in that same transaction.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from rasa_sdk import Action, Tracker
@@ -43,9 +44,21 @@ def _turn(tracker: Tracker) -> intake.Turn:
     )
 
 
-def _payload(kind: str, step: intake.Step) -> dict[str, Any] | None:
-    if not step.say:
-        return None
+# A message that wants its money back and the shop punished holds both (总局令第121号 Art 9: handle each).
+_PUNISH = re.compile(r"举报|查处|(去|得|要|来)查(查|他|它|一下)?|查封|罚(他|款|它)|取缔|曝光")
+_REDRESS = re.compile(r"赔|退(钱|款|货|我|还)|换(一|个|新)|投诉")
+
+
+def _kind(turn: intake.Turn) -> tuple[Any, bool]:
+    """The type of the case that a message begins, and whether it is 投诉 and 举报 in one."""
+    kind = turn.act if turn.act in TYPES else "complaint"
+    both = bool(_PUNISH.search(turn.text)) and bool(_REDRESS.search(turn.text))
+    if both and kind in ("complaint", "report"):
+        return "complaint", True
+    return kind, False
+
+
+def _payload(kind: str, step: intake.Step) -> dict[str, Any]:
     return {"compose": "ready", "kind": kind, "text": "\n".join(step.say)}
 
 
@@ -59,7 +72,7 @@ class ValidateIntakeForm(Action):
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Any) -> list[EventType]:
         """Advance the draft; the slot stays empty until the case is lodged or dropped."""
         payload, done = await asyncio.to_thread(_advance, tracker)
-        if payload:
+        if payload["text"]:
             dispatcher.utter_message(json_message=payload)
         return [SlotSet(SLOT, "done"), SlotSet(REQUESTED, None)] if done else [SlotSet(SLOT, None)]
 
@@ -83,18 +96,20 @@ def _conversation_channel(session: Session, conversation_id: str) -> str:
     return conversation.channel if conversation else "shell"
 
 
-def _advance(tracker: Tracker) -> tuple[dict[str, Any] | None, bool]:
+def _advance(tracker: Tracker) -> tuple[dict[str, Any], bool]:
     now = utc_now()
     turn = _turn(tracker)
     with sessions().begin() as session:
         row = store.current_draft(session, tracker.sender_id)
         if row is None or not row.data:
-            kind = turn.act if turn.act in TYPES else "complaint"
+            kind, also_report = _kind(turn)
             row = row or store.open_draft(session, tracker.sender_id, now=now, type=TYPES[kind])
-            step = intake.begin(kind, turn)
+            step = intake.begin(kind, turn, also_report)
             _save(session, row, step, now)
-            store.save_draft(session, row, now=now, privacy_notice_version=intake.PRIVACY_VERSION)
-            return _payload(KINDS[kind], step) or {"compose": "ready", "kind": KINDS[kind], "text": ""}, False
+            notice = step.privacy or intake.privacy_notice()
+            store.save_draft(session, row, now=now, privacy_notice_version=notice.version)
+            payload = _payload(KINDS[kind], step)
+            return payload | {"card": {"privacy": notice.full}}, False
         step = intake.advance(intake.Draft.model_validate(row.data), turn)
         if step.outcome == "cancelled":
             store.cancel_draft(session, row, now=now)

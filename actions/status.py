@@ -59,7 +59,7 @@ def _answer(conversation_id: str, text: str) -> dict[str, Any]:
         parsed = parse_number(text)
         rest = text
         if parsed is not None:
-            memory["number"] = parsed.number if parsed.type else parsed.sms_code
+            memory["number"] = parsed.number
             rest = text.replace(parsed.written, " ")
             if not parsed.valid:
                 memory.pop("number")

@@ -1,5 +1,6 @@
 """`hotline eval` against a fake instance: every rule of scoring, every failure, floors, the page."""
 
+import asyncio
 import email.utils
 import json
 import re
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from bot.evaluation import command
-from bot.evaluation.asking import InstanceNotReady, is_empty, retry_after
+from bot.evaluation.asking import Caller, InstanceNotReady, Outcome, ask_all, is_empty, retry_after
 from bot.evaluation.floors import check_floors, raise_floors, read_floors
 from bot.evaluation.metrics import Share, by_slice, flat, kind_confusion, measure_confusion, shares
 from bot.evaluation.samples import FormatError, parse_measures, read, unescape
@@ -259,7 +260,7 @@ def test_assisted_is_apart(ask, options, assisted):
 def test_false_answer(ask):
     assert marks(ask, "oos", "", [policy(7)])["false_answer"]
     assert marks(ask, "oos", "", [answer("fallback"), policy(7)])["false_answer"]
-    for innocent in (answer("fallback"), answer("clarify", options=[[7]]), answer("chitchat")):
+    for innocent in (answer("fallback"), answer("clarify", [7], options=[[7]]), answer("chitchat")):
         assert not marks(ask, "oos", "", [innocent])["false_answer"]
     assert "false_answer" not in marks(ask, "chitchat", "", [policy(7)])
 
@@ -389,6 +390,25 @@ def test_each_row_is_its_own_conversation_and_message(ask):
     assert hotline.conversations == 5
     assert len({conversation for conversation, _, _ in hotline.sent}) == 5
     assert len({identity for _, identity, _ in hotline.sent}) == 5
+
+
+async def test_four_conversations_at_a_time():
+    held, most = 0, 0
+
+    class Counting(Caller):
+        async def hold(self, texts):
+            nonlocal held, most
+            held += 1
+            most = max(most, held)
+            await asyncio.sleep(0.001)
+            held -= 1
+            return [Outcome(problem=text) for text in texts]
+
+    done = []
+    async with httpx.AsyncClient() as client:
+        outcomes = await ask_all([[str(n)] for n in range(20)], Counting(client), lambda: done.append(1))
+    assert most == 4 and len(done) == 20
+    assert [thread[0].problem for thread in outcomes] == [str(n) for n in range(20)]
 
 
 @pytest.mark.parametrize("known", [{"ready": 503}, {"ready": 404}])
@@ -565,6 +585,11 @@ def test_confusion(ask):
     }
 
 
+def test_confusion_forgives_general_measures_of_broad_questions(ask):
+    broad = ask([("policy", "7", "broad", "问")], {"问": [policy(7, 15, 12)]})
+    assert measure_confusion(broad) == {("7", "7"): 1, ("none", "12"): 1}
+
+
 def test_wilson_interval():
     low, high = Share(8, 10).interval
     assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)  # Wilson 1927; as statsmodels gives it
@@ -726,6 +751,8 @@ def test_page_is_whole_and_fetches_nothing(sample, hotline, tmp_path, capsys):
     assert "&lt;b&gt;第一行&lt;/b&gt;" in text and "第二行" not in text
     assert text.count("<svg") == 2 and "<title>oos → policy: 1 / 1</title>" in text
     assert "<title>none → 7: 1 / 1</title>" in text
+    assert re.search(r'<title>policy → policy: 1 / 1</title><rect class="right"', text)
+    assert re.search(r'<title>oos → policy: 1 / 1</title><rect class="wrong"', text)
     for heading in ("按类别", "按措施", "按文体", "按分集", "有错的行"):
         assert heading in text
     assert "50.0% <small>[9%–91%]</small>" in text  # Wilson interval of 1 of 2

@@ -127,6 +127,8 @@ class Fake:
     mute: bool = False
     drop_streams: int = 0
     page_size: int = 500
+    delay: float = 0.0
+    person: bool = False
     now: datetime = datetime(2026, 11, 22, 15, 4, 5, tzinfo=timezone(timedelta(hours=8)))
 
     @property
@@ -197,6 +199,9 @@ class Fake:
         offered = [c for m in log[::-1] for c in m["choices"]]
         text = body.get("text") or next(c["label"] for c in offered if c["id"] == body["choice"])
         message = self.add(log, "user", text=text)
+        if self.person:
+            return JSONResponse({"message": message, "replies": []}, 202)
+        await asyncio.sleep(self.delay)
         if text == "转人工":
             reply: dict[str, Any] = {"text": "好的，已为您排队。", "answer": {"kind": "handoff"}}
         else:
@@ -353,7 +358,7 @@ def test_greets_and_answers_without_a_console_error(visit: Visit) -> None:
 
 def test_policy_answer_is_a_card_with_the_clause_folded(visit: Visit) -> None:
     visit.say("电梯维保能一个月一次吗")
-    card = visit.page.locator("#log .policy")
+    card = visit.page.locator("#log .is-policy")
     expect(card.locator(".say")).to_have_text(SAY)
     expect(card.locator("ol li")).to_have_text(CONDITIONS)
     expect(card.get_by_text(NOTE)).to_be_visible()
@@ -367,13 +372,13 @@ def test_policy_answer_is_a_card_with_the_clause_folded(visit: Visit) -> None:
 def test_a_card_that_its_text_does_not_hold_is_shown_as_text(visit: Visit) -> None:
     odd = ELEVATOR | {"text": "只有这一句。"}
     visit.fake.add(visit.fake.log, "bot", **odd)
-    expect(visit.page.locator("#log .policy .bubble")).to_have_text("只有这一句。")
+    expect(visit.page.locator("#log .is-policy .bubble")).to_have_text("只有这一句。")
 
 
 def test_words_before_a_card_are_kept(visit: Visit) -> None:
     foreign = {"text": f"I answer in Chinese.\n{ELEVATOR['text']}"}
     visit.fake.add(visit.fake.log, "bot", **(ELEVATOR | foreign))
-    bubble = visit.page.locator("#log .policy .bubble")
+    bubble = visit.page.locator("#log .is-policy .bubble")
     expect(bubble.locator("> p").first).to_have_text("I answer in Chinese.")
     expect(bubble.locator(".say")).to_have_text(SAY)
 
@@ -459,14 +464,52 @@ def test_a_message_that_is_too_large_goes_back_into_the_box(visit: Visit) -> Non
     expect(visit.own()).to_have_count(0)
 
 
+def test_typing_is_shown_until_the_answer_comes(visit: Visit) -> None:
+    visit.fake.delay = 1.0
+    visit.say("你好")
+    expect(visit.page.locator("#typing")).to_be_visible()
+    expect(visit.page.locator("#status")).to_have_text("对方正在输入…")
+    expect(visit.page.locator("#log .bot")).to_have_count(2)
+    expect(visit.page.locator("#typing")).to_be_hidden()
+
+
+def test_messages_typed_in_a_row_keep_their_order(visit: Visit) -> None:
+    visit.fake.delay = 0.2
+    for text in ("一", "二", "三"):
+        visit.say(text)
+    expect(visit.page.locator("#log .bot")).to_have_count(4)
+    said = [m["text"] for m in visit.fake.log]
+    assert said[1:] == ["一", "收到：一", "二", "收到：二", "三", "收到：三"]
+    expect(visit.page.locator("#log .bubble").nth(6)).to_have_text(said[6])
+    assert visit.page.locator("#log .bubble").all_text_contents()[1:] == said[1:]
+
+
+def test_offline_is_told_and_the_message_goes_out_when_back(visit: Visit) -> None:
+    visit.page.context.set_offline(True)
+    visit.say("断网了")
+    expect(visit.page.locator("#log .failed .state")).to_contain_text("网络断开了")
+    visit.page.context.set_offline(False)
+    expect(visit.page.locator("#log .bot").last).to_contain_text("收到：断网了")
+    expect(visit.page.locator("#log .failed")).to_have_count(0)
+    assert visit.fake.texts("user") == ["断网了"]
+
+
+def test_no_reply_means_that_a_person_has_the_conversation(visit: Visit) -> None:
+    visit.fake.person = True
+    visit.say("在吗")
+    expect(visit.page.locator("#status")).to_have_text("值班人员正在为您服务")
+    expect(visit.own()).to_have_text(["在吗"])
+    expect(visit.page.locator("#log .sending, #log .failed")).to_have_count(0)
+
+
 def test_reload_restores_the_log_page_by_page(visit: Visit) -> None:
     visit.fake.page_size = 2
     visit.say("你好")
     expect(visit.page.locator("#log .bot")).to_have_count(2)
     visit.say("电梯维保")
-    expect(visit.page.locator("#log .policy")).to_have_count(1)
+    expect(visit.page.locator("#log .is-policy")).to_have_count(1)
     visit.page.reload()
-    expect(visit.page.locator("#log .policy .say")).to_have_text(SAY)
+    expect(visit.page.locator("#log .is-policy .say")).to_have_text(SAY)
     expect(visit.own()).to_have_text(["你好", "电梯维保"])
     expect(visit.page.locator("#log .bot")).to_have_count(3)
     expect(visit.page.locator("#choices button")).to_have_count(3)
@@ -525,7 +568,7 @@ def test_opening_that_fails_is_told_and_tried_again(visit: Visit) -> None:
 def test_receipt_can_be_copied(visit: Visit) -> None:
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=visit.fake.url)
     visit.say("确认提交")
-    receipt = visit.page.locator("#log .receipt .receipt")
+    receipt = visit.page.locator("#log .is-receipt .slip")
     expect(receipt.locator("strong")).to_have_text("JL-T-261122-00017-4")
     expect(receipt).to_contain_text("短信查询码 2611220001 74")
     receipt.get_by_role("button").click()
@@ -535,7 +578,7 @@ def test_receipt_can_be_copied(visit: Visit) -> None:
 
 def test_emergency_offers_calls_before_the_question(visit: Visit) -> None:
     visit.say("商场电梯里关俩人")
-    bubble = visit.page.locator("#log .emergency .bubble")
+    bubble = visit.page.locator("#log .is-emergency .bubble")
     links = bubble.locator("a")
     expect(links).to_have_text(["拨打119", "拨打110"])
     expect(links.first).to_have_attribute("href", "tel:119")
@@ -550,7 +593,7 @@ def test_text_of_the_server_is_never_markup(visit: Visit) -> None:
 
 def test_person_button_is_one_key(visit: Visit) -> None:
     visit.page.get_by_role("button", name="人工", exact=True).click()
-    expect(visit.page.locator("#log .handoff")).to_contain_text("已为您排队")
+    expect(visit.page.locator("#log .is-handoff")).to_contain_text("已为您排队")
     assert visit.fake.texts("user") == ["转人工"]
 
 
@@ -584,6 +627,6 @@ def test_large_text_is_remembered_and_fits_a_phone(visit: Visit) -> None:
     button.click()
     visit.page.reload()
     expect(button).to_have_attribute("aria-pressed", "true")
-    expect(visit.page.locator("#log .policy")).to_be_visible()
+    expect(visit.page.locator("#log .is-policy")).to_be_visible()
     assert visit.page.evaluate("getComputedStyle(document.documentElement).fontSize") == "21px"
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 375

@@ -10,8 +10,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bot.cases.fields import Entity, check_phone, digit_runs
-from bot.cases.replies import bare, has_words, is_generic, is_pleasantry, is_question, is_skip, wants
+from bot.cases.fields import Entity, check_phone, corrected_phone, digit_runs
+from bot.cases.replies import (
+    bare,
+    has_words,
+    is_generic,
+    is_pleasantry,
+    is_question,
+    is_skip,
+    wants,
+    without_generic,
+)
 from bot.crypto import mask_phone
 
 
@@ -46,7 +55,7 @@ _OTHERS_PHONE = re.compile(
 )
 _OTHERS_NAME = re.compile(f"(?:{_OTHERS}|员|长)(?:姓|叫|是|名叫|名字叫|，|：|:)?$")
 _OWN_FIRM = re.compile(
-    r"(?:我们|咱们?|俺们|我|俺|本)(?:是|的|家|开了?|这|单位|公司|厂|店|企业|叫|名称|名字|在|经营|代表|们|个|一|家)*$"
+    r"(?:我们|咱们?|俺们|我|俺|本)(?:是|的|家|开了?|这|单位|公司|厂|店|企业|叫|名称|名字|经营|代表|们|个|一)*$"
 )
 _OWN_FIRM_AFTER = re.compile(
     r"^的?(?:老板|负责人|法人|员工|会计|店主|业主|经理|财务)(?![^，。]{0,4}(?:不|说|骂))"
@@ -58,7 +67,7 @@ _FINE = re.compile("[路街道号村镇屯乡巷弄栋]|小区|广场|商场|市
 _PLATFORMS = re.compile("^(?:淘宝|天猫|京东|拼多多|抖音|快手|美团|饿了么|闲鱼|唯品会|得物|转转|小红书|微信)")
 _CUES = re.compile(
     "(?:我|俺|咱)?(?:的)?(?:联系)?(?:电话|手机|手机号码?|号码|联系方式|姓名|名字|称呼|地址|住址|店名|名称)(?:号码?)?(?:是|叫|为|:|：)*|我叫|我姓|免贵姓|我是|叫我|我在|我家?住在?|家?住在?|就是|就在|店?叫|"
-    "在|是|叫|的|那个|这个|嗯+|啊|呃|哎呀?|喂|你好|您好|请问|那|就|了|吧|呢|呀|哈|我|要|想|投诉|举报|反映|买|去|被|他家|那家|这家|那儿|有个|一家|先生|女士|:|：|去的|家"
+    "在|是|叫|的|那个|这个|嗯+|啊|呃|哎呀?|喂|你好|您好|请问|那|就|吧|呢|呀|哈|我|要|想|投诉|举报|反映|他家|那家|这家|那儿|有个|一家|先生|女士|:|：|去的|家"
 )
 _PROSE = re.compile("[买不了退我俺他她给想要说吗没？?咋]|怎么|什么|啥|记不")
 _PERSON = re.compile(
@@ -72,6 +81,17 @@ _NO_PERSON = re.compile(
 def core(text: str) -> str:
     """What is left of `text` without the words that only lead to a value."""
     return bare(_CUES.sub("", text))
+
+
+_OPENING = re.compile(
+    "我要|我想|我来|我有|想要?|要|投诉|举报|反映|反应|提|建议|意见|诉求|登记|一下|一家|一个|个|家|你好|您好|喂|请问|在|的|是|叫|那|这|有|点|事儿?|情况|问题|商家|店家|企业|公司|单位|店|厂|"
+    "帮我|帮忙|给我|我们?|你们?|您|嗯|啊|呗|吧|呢|从哪.*|怎么.*|咋.*|能不能|可以|行吗|吗"
+)
+
+
+def told(text: str) -> str:
+    """What `text` tells besides its opening (我要投诉一家健身房 tells nothing yet)."""
+    return bare(without_generic(_OPENING.sub("", text)))
 
 
 @dataclass
@@ -96,6 +116,7 @@ class _Listener:
         self.left: list[Clause] = []
         self.placed: list[Clause] = []  # clauses that hold an address
         self.wishes: list[str] = []
+        self.told: list[str] = []
         self.own: list[tuple[int, int, str]] = []  # the citizen's own numbers, as they may stand in the facts
 
     def open(self, name: str) -> bool:
@@ -120,8 +141,11 @@ class _Listener:
             remaining = remaining[:start] + remaining[end:]
         if "request" in self.fields and self.open("request") and wants(clause.text):
             self.wishes.append(clause.text)
-        elif not used or len(core(remaining)) >= 4:
+            return
+        if not used or len(core(remaining)) >= 3:
             self.left.append(clause)
+        if not is_pleasantry(clause.text):
+            self.told.append(told(remaining))
 
     def _take(self, entity: Entity, clause: Clause) -> bool:
         kind, value = entity["entity"], str(entity["value"])
@@ -179,6 +203,22 @@ class _Listener:
         return bool(_FINE.search(value)) and self.put("respondent_address", value)
 
 
+def own_contacts(text: str, entities: list[Entity]) -> list[str]:
+    """The citizen's own names and numbers as they stand in `text`."""
+    listener = _Listener(text, entities, [], "", {})
+    found = []
+    for entity in entities:
+        others = _OTHERS_PHONE if entity["entity"] in ("phone", "phone_invalid") else _OTHERS_NAME
+        if entity["entity"] in ("phone", "phone_invalid", "name") and not others.search(listener.before(entity)):
+            found.append(text[entity["start"] : entity["end"]])
+    return found
+
+
+def _candidates(listener: _Listener) -> list[Clause]:
+    """Clauses that may be a value without being marked as one; a question is none."""
+    return [] if is_question(listener.text) else list(listener.left)
+
+
 def hear(
     text: str,
     entities: list[Entity],
@@ -197,8 +237,7 @@ def hear(
     for clause in clauses(text, entities):
         listener.read(clause)
     heard, left = listener.heard, listener.left
-    told = [clause for clause in left if not is_pleasantry(clause.text)]
-    heard.told = bare("".join(_CUES.sub("", clause.text) for clause in told))
+    heard.told = "".join(listener.told)
     heard.story = text.strip()
     for start, end, shown in sorted(listener.own, reverse=True):
         heard.story = (
@@ -216,7 +255,7 @@ def hear(
     if taker := _TAKERS.get(asked):
         taker(listener, insist)
     rest = "，".join(clause.text for clause in left if not is_pleasantry(clause.text))
-    if len(core(rest)) >= 4:
+    if len(core(rest)) >= 3:
         heard.rest = rest
         for start, end, shown in listener.own:
             heard.rest = _swap(heard.rest, text[start:end], shown)
@@ -235,7 +274,7 @@ _LEAD = re.compile(
 def _respondent(listener: _Listener, insist: bool) -> None:
     if "respondent" in listener.heard.values:
         return
-    for clause in listener.left:
+    for clause in _candidates(listener):
         name = _LEAD.sub("", clause.text)
         plausible = 2 <= len(bare(name)) <= 20 and not _PROSE.search(name) and not is_generic(name)
         enough = insist and len(bare(name)) >= 2 and not is_question(name) and not is_skip(name)
@@ -253,7 +292,7 @@ def _respondent_address(listener: _Listener, insist: bool) -> None:
         )
         listener.left[:] = [c for c in listener.left if c not in listener.placed]
         return
-    for clause in listener.left:
+    for clause in _candidates(listener):
         place = _LEAD.sub("", clause.text) or clause.text
         where = _FINE.search(place) or re.search("网|平台|线上|直播|[里边面头口上下东南西北市州]$|站", place)
         plausible = (
@@ -279,7 +318,7 @@ def _respondent_address(listener: _Listener, insist: bool) -> None:
 def _name(listener: _Listener, insist: bool) -> None:
     if "name" in listener.heard.values:
         return
-    for clause in listener.left:
+    for clause in _candidates(listener):
         who = re.sub(
             r"^(?:嗯+|啊|哦|那个|就|我的?名字是?叫?|姓名是?|名字是?叫?|我叫|我姓|免贵姓|免贵|我是|叫我|叫|姓|是|[：: ])+|(?:就行|吧|啊|呀|就好|的)+$",
             "",
@@ -301,7 +340,8 @@ def _phone(listener: _Listener, insist: bool) -> None:
     if "phone" in heard.values:
         heard.phone_problem = ""
         return
-    check = check_phone(listener.text)
+    old = listener.filled.get("phone", "")
+    check = corrected_phone(old, listener.text) if old else check_phone(listener.text)
     if check.value and not _OTHERS_PHONE.search(listener.text[: listener.text.find(check.value[:3])]):
         heard.values["phone"], heard.phone_problem = check.value, ""
     else:
@@ -315,7 +355,7 @@ def _phone(listener: _Listener, insist: bool) -> None:
 def _company(listener: _Listener, insist: bool) -> None:
     if "company" in listener.heard.values:
         return
-    for clause in listener.left:
+    for clause in _candidates(listener):
         firm = re.sub(
             r"^(?:嗯+|啊|就|我们|我|单位|公司|店|厂|是|叫|名字|名称|[：: ])+(?=[一-鿿]{2})", "", clause.text
         )

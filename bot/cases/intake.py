@@ -36,6 +36,7 @@ RecordType = Literal["complaint", "request", "report", "suggestion"]
 Outcome = Literal["ask", "review", "submit", "cancelled"]
 
 CANCEL, WHICH, REVIEW = "cancel", "which", "review"  # what may be asked besides a field
+STORY = 3  # characters besides opening words and values from which on a message tells something
 
 
 class Turn(BaseModel):
@@ -64,6 +65,7 @@ class Draft(BaseModel):
     step: Literal["collecting", "review"] = "collecting"
     misses: int = 0
     skipped: list[str] = Field(default_factory=list)
+    correcting: str = ""  # a filled field that is asked for again
     note: str = ""  # words heard before the story, kept for it
     fee: bool = False  # opened as a 投诉, led to 举报 (涉企收费)
 
@@ -147,10 +149,10 @@ def question(draft: Draft) -> Question:
     if draft.asked == WHICH:
         labels = [label(name, draft.type) for name, _ in rows(draft)]
         return Question(wording()["correct"]["which"], [*labels, choice("resume")], WHICH)
+    if draft.correcting:
+        text = wording()["correct"]["value"].format(label=label(draft.correcting, draft.type))
+        return Question(text, _field_choices(draft, draft.correcting), draft.correcting)
     left = missing(draft)
-    if draft.asked in wanted(draft) and draft.asked not in left and draft.step == "review":
-        text = wording()["correct"]["value"].format(label=label(draft.asked, draft.type))
-        return Question(text, _field_choices(draft, draft.asked), draft.asked)
     if left:
         return _ask(draft, left[0])
     return _review_question(draft)
@@ -257,8 +259,8 @@ class _Turn:
         if outcome in ("submit", "cancelled"):
             draft.asked = ""
             return Step(draft, spoken, None, outcome)
-        if draft.asked not in (CANCEL, WHICH) and not missing(draft):
-            draft.step = "review"
+        if draft.asked not in (CANCEL, WHICH):
+            draft.step = "collecting" if missing(draft) else "review"
         asked = question(draft)
         draft.asked = asked.field
         return Step(draft, spoken, asked, "review" if asked.field == REVIEW else "ask")
@@ -271,16 +273,32 @@ class _Turn:
     def put(self, name: str, value: str) -> None:
         self.draft.fields[name] = value
         self.draft.misses = 0
+        if self.draft.correcting == name:
+            self.draft.correcting = ""
         if name in self.draft.skipped:
             self.draft.skipped.remove(name)
 
+    def discreet(self, words: str) -> str:
+        """`words` as they may be stored: without the citizen's name and number if the report is anonymous."""
+        if not _nameless(self.draft):
+            return words
+        for piece in hearing.own_contacts(self.text, self.entities):
+            words = words.replace(piece, "〔不记〕")
+        return redacted(words, self.draft.fields)
+
     def tell(self, words: str) -> None:
         """Add to the story; nothing of what the citizen said is lost."""
+        words = self.discreet(words)
         told = self.draft.fields.get("facts", "")
         if told and words not in told:
             self.draft.fields["facts"] = f"{told}\n{words}"
         elif not told:
-            self.draft.note = "\n".join(filter(None, [self.draft.note, words]))
+            note = "\n".join(filter(None, [self.draft.note, words]))
+            # What was said by the way may be the whole story; then it is not asked for again.
+            enough = len(hearing.told(words)) >= STORY and self.draft.asked in ("respondent", "respondent_address")
+            self.draft.note = "" if enough else note
+            if enough:
+                self.draft.fields["facts"] = note
 
 
 def _placed(text: str, entity: Entity) -> Entity | None:
@@ -309,20 +327,22 @@ def begin(type: RecordType, turn: Turn, also_report: bool = False) -> Step:
     if type == "complaint" and not also_report and replies.is_business(now.text) and replies.is_fee(now.text):
         draft.type, draft.fee, started = "report", True, say("right_door")
     now.lines.append(started)
-    if (wish := replies.wish_of_anonymity(now.text)) is not None:
-        _set_anonymity(now, wish)
     heard = hearing.hear(now.text, now.entities, fields=wanted(draft), asked="", filled={})
-    new = _fill(now, heard)
-    if len(heard.told) >= (4 if draft.type == "suggestion" else 5):
+    _fill(now, heard)
+    if len(heard.told) >= STORY:
         now.put("facts", heard.story)
-        new.append(say("story"))
     elif replies.has_words(now.text):
         draft.note = heard.story
+    # After the fields, so that the name is known that must go.
+    wish = replies.wish_of_anonymity(now.text)
+    wished = _set_anonymity(now, wish) if wish is not None else ""
+    new = [display(name, draft.fields[name]) for name in heard.values if name in draft.fields]
+    new += [say("story")] if "facts" in draft.fields else []
     noted = say("noted", what="；".join(new)) if new else ""
     left = [label(name, draft.type) for name in missing(draft)]
     if new and left:
         noted += say("missing", what="、".join(left))
-    step = now.end(notice.short, noted, heard.phone_problem)
+    step = now.end(notice.short, noted, wished, heard.phone_problem)
     return step._replace(privacy=notice)
 
 
@@ -366,8 +386,7 @@ def _stopping(now: _Turn) -> Step | None:
 
 def _resuming(now: _Turn) -> Step | None:
     if replies.is_resume(now.text, now.act):
-        if now.draft.asked == WHICH:
-            now.draft.asked = ""
+        now.draft.asked = now.draft.correcting = ""
         return now.end(say("resumed"))
     return None
 
@@ -380,7 +399,7 @@ def _switching(now: _Turn) -> Step | None:
         type_ = "complaint"
     if not type_:
         return None
-    draft.type, draft.also_report, draft.asked, draft.step = type_, False, "", "collecting"  # type: ignore[assignment]
+    draft.type, draft.also_report, draft.asked, draft.correcting = type_, False, "", ""
     draft.fee = False
     if type_ != "report":
         draft.anonymous = None
@@ -418,7 +437,7 @@ def _anonymity(now: _Turn) -> Step | None:
     draft = now.draft
     wish = replies.wish_of_anonymity(now.text)
     if draft.type == "complaint" and not draft.also_report and replies.joins_report(now.text):
-        draft.also_report, draft.step = True, "collecting"
+        draft.also_report = True
         now.lines.append(say("joined"))
         if wish is None:
             now.tell(now.text.strip())
@@ -463,7 +482,7 @@ def _which(now: _Turn) -> Step | None:
     by_label = {label(name, draft.type): name for name in shown}
     number = corrections.item_number(text)
     name = by_label.get(text) or (shown[number - 1] if 0 < number <= len(shown) else "")
-    draft.asked = REVIEW
+    draft.asked = ""
     if name:
         return _ask_again(now, name)
     if found := _correct(now):
@@ -476,9 +495,11 @@ def _which(now: _Turn) -> Step | None:
 
 
 def _ask_again(now: _Turn, name: str) -> Step:
-    now.draft.asked = name
+    now.draft.asked = ""
     if name == "anonymous":
         now.draft.anonymous = None
+    else:
+        now.draft.correcting = name
     return now.end()
 
 
@@ -495,19 +516,15 @@ def _correct(now: _Turn) -> Step | None:
     if found.rest:
         entities = [e for e in (_placed(found.rest, {**e, "start": None}) for e in now.entities) if e]
         _hear(now, found.rest, entities, asked)
-    if found.problem:
-        draft.step, draft.asked = "review", found.field
-        return now.end(found.problem)._replace()
-    if not found.value:
-        if not missing(draft) or found.field in draft.fields:
-            draft.step, draft.asked = "review", found.field
-        return now.end()
+    if found.problem or not found.value:
+        if found.field in draft.fields or not missing(draft):
+            draft.correcting = found.field
+        return now.end(found.problem)
     if found.field == "facts":
         now.tell(found.value)
     else:
         now.put(found.field, found.value)
     draft.asked = ""
-    draft.step = "collecting"
     shown = display(found.field, draft.fields[found.field])
     line = (
         wording()["correct"]["done"]
@@ -527,7 +544,8 @@ def _skipping(now: _Turn) -> Step | None:
     if not (why or label_pressed or replies.is_skip(now.text, now.act)):
         return None
     if not why and name in draft.fields:
-        return now.end(say("skipped"))
+        draft.correcting = ""
+        return now.end(say("resumed"))
     if not why and optional(draft.type, name):
         both = draft.type == "suggestion" and name == "name"
         draft.skipped += ["name", "phone"] if both else [name]
@@ -550,11 +568,11 @@ def _answering(now: _Turn) -> Step:
             return now.miss(str(of_field("facts", "why", draft.type)))
         lines = _hear(now, text, now.entities, asked)
         return now.end(*lines) if lines else now.miss(say("unclear"))
-    lines = _hear(now, text, now.entities, asked)
-    if asked in draft.fields or lines:
-        return now.end(*lines)
-    if replies.is_question(text):
+    if asked != "request" and not now.entities and replies.is_question(text) and len(replies.bare(text)) <= 20:
         return now.miss(say("later"))
+    lines = _hear(now, text, now.entities, asked)
+    if lines:
+        return now.end(*lines)
     return now.miss(say("unclear") if draft.misses == 0 else str(of_field(asked, "why", draft.type)))
 
 
@@ -569,7 +587,7 @@ def _hear(now: _Turn, text: str, entities: list[Entity], asked: str) -> list[str
     if asked == "facts" and not replaced:
         told = "\n".join(filter(None, [draft.note, heard.story]))
         draft.note = ""
-        now.put("facts", told)
+        now.put("facts", now.discreet(told))
     elif asked == "facts":
         now.tell(heard.story)
     new = _fill(now, heard)
@@ -579,7 +597,6 @@ def _hear(now: _Turn, text: str, entities: list[Entity], asked: str) -> list[str
         now.tell(heard.rest)
         new.append(say("more"))
     if replaced and asked in heard.values:
-        draft.asked = ""
         shown = display(asked, draft.fields[asked])
         return [say("changed", label=label(asked, draft.type), value=shown)]
     lines = [say("noted", what="；".join(new))] if new else []

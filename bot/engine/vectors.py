@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from bot.engine.text import syllables
+from bot.engine.sounds import syllables
 
 _NUMBER = re.compile(r"\d{5,}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
@@ -20,7 +21,7 @@ from bot.evaluation.metrics import (
 )
 from bot.evaluation.pictures import matrix
 from bot.evaluation.printing import aim, expected, first_line, got
-from bot.evaluation.scoring import Row, scores_of, visible
+from bot.evaluation.scoring import Row, is_right_kind, scores_of, visible
 
 MOST_TEXT = 400  # characters; a row of 5,000 letters would bury the others
 
@@ -54,13 +55,14 @@ def _file(result: Result) -> str:
     for dimension, label in DIMENSIONS.items():
         if groups := by_slice(result, dimension):
             parts.append(f"<h3>按{label}</h3>{_slices(label, groups)}")
-    for title, pairs in (
-        ("类别混淆矩阵", kind_confusion(result)),
-        ("措施混淆矩阵", measure_confusion(result)),
-    ):
+    pictures = (
+        ("类别混淆矩阵", kind_confusion(result), is_right_kind),
+        ("措施混淆矩阵", measure_confusion(result), operator.eq),
+    )
+    for title, pairs, is_right in pictures:
         if pairs:
             caption = f"<h3>{title}</h3><p>行：期望；列：得到。</p>"
-            parts.append(f'{caption}<div class="wide">{matrix(pairs, title)}</div>')
+            parts.append(f'{caption}<div class="wide">{matrix(pairs, title, is_right)}</div>')
     if result.wrong:
         head = ("编号", "问", "期望", "得到", "原因", "答复首行", "打分")
         parts.append(f"<h3>有错的行</h3>{_table(head, [_wrong(row) for row in result.wrong])}")
@@ -96,13 +98,10 @@ def _share(share: Share) -> str:
 
 
 def _wrong(row: Row) -> str:
-    cells = (
-        row.question.text,
-        expected(row),
-        got(row),
-        "；".join(row.reasons),
-        first_line(row),
-        scores_of(row.outcome),
+    question, why = _text(row.question.text), _text("；".join(row.reasons))
+    reply, scores = _text(first_line(row)), _text(scores_of(row.outcome))
+    return (
+        f'<tr><td>{_text(row.question.id)}</td><td class="text">{question}</td>'
+        f"<td>{_text(expected(row))}</td><td>{_text(got(row))}</td><td>{why}</td>"
+        f'<td class="text">{reply}</td><td class="text">{scores}</td></tr>'
     )
-    shown = "".join(f'<td class="text">{_text(cell)}</td>' for cell in cells)
-    return f"<tr><td>{_text(row.question.id)}</td>{shown}</tr>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from html import escape
 
 CELL = 30  # pixels
@@ -10,10 +11,13 @@ MARGIN = 96  # pixels for the labels
 LETTER = 7  # pixels, about, of one Latin letter at 12 pixels
 
 
-def matrix(pairs: Counter[tuple[str, str]], title: str) -> str:
-    """Rows: what was expected; columns: what was given. A cell's depth is its share of the row."""
+def matrix(pairs: Counter[tuple[str, str]], title: str, is_right: Callable[[str, str], bool]) -> str:
+    """Rows: what was expected; columns: what was given; `is_right(row, column)` colours a cell.
+
+    A cell's depth is its share of the row.
+    """
     rows = order({expected for expected, _ in pairs})
-    columns = order({given for _, given in pairs} | set(rows))
+    columns = order({given for _, given in pairs} | {row for row in rows if is_right(row, row)})
     totals = {row: sum(pairs[row, column] for column in columns) for row in rows}
     left = max(MARGIN, 12 + LETTER * max((len(row) for row in rows), default=0))
     width, height = left + CELL * len(columns) + 8, MARGIN + CELL * len(rows) + 8
@@ -31,7 +35,9 @@ def matrix(pairs: Counter[tuple[str, str]], title: str) -> str:
     for y, row in enumerate(rows):
         for x, column in enumerate(columns):
             place = (left + CELL * x, MARGIN + CELL * y)
-            parts.append(_cell(place, row, column, pairs[row, column], totals[row]))
+            tone = "right" if is_right(row, column) else "wrong"
+            hint = f"{row} → {column}: {pairs[row, column]} / {totals[row]}"
+            parts.append(_cell(place, tone, hint, pairs[row, column], totals[row]))
     return "".join([*parts, "</svg>"])
 
 
@@ -41,14 +47,12 @@ def order(names: set[str]) -> list[str]:
     return sorted(names, key=lambda n: (last.get(n, 0), not n.isdigit(), int(n) if n.isdigit() else 0, n))
 
 
-def _cell(at: tuple[int, int], row: str, column: str, count: int, total: int) -> str:
+def _cell(at: tuple[int, int], tone: str, hint: str, count: int, total: int) -> str:
     x, y = at
-    tone = "right" if row == column else "wrong"
     depth = 0.12 + 0.78 * count / total if count else 0
     size = f'width="{CELL - 1}" height="{CELL - 1}"'
     box = f'<rect class="{tone}" x="{x}" y="{y}" {size} fill-opacity="{depth:.2f}"/>'
     if not count:
         return box
-    hint = f"<title>{escape(row)} → {escape(column)}: {count} / {total}</title>"
     label = f'<text x="{x + CELL // 2}" y="{y + 20}" text-anchor="middle">{count}</text>'
-    return f"<g>{hint}{box}{label}</g>"
+    return f"<g><title>{escape(hint)}</title>{box}{label}</g>"

@@ -69,6 +69,11 @@ def accepted_kinds(question: Question, *, dialogue: bool = False) -> frozenset[s
     return kinds
 
 
+def is_right_kind(expected: str, given: str) -> bool:
+    """Whether an answer of kind `given` is right where a file expects `expected`."""
+    return given in ACCEPTED.get(expected, {expected})
+
+
 def is_exact(wanted: Measures, got: frozenset[int], *, broad: bool = False) -> bool:
     """`got` is exactly one of the alternatives; a broad question forgives extra general measures."""
     return any(got == one or (broad and one <= got and got - one <= GENERAL) for one in wanted)

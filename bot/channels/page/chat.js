@@ -152,7 +152,7 @@ function drawReceipt(receipt, text) {
     make("button", { type: "button", "aria-label": `复制编号 ${number}`, onclick: (event) => copy(number, event.currentTarget) }, "复制编号")));
   const left = (receipt.deadlines || []).filter((each) => !text.includes(each));
   if (receipt.sms_code) left.unshift(`短信查询码 ${receipt.sms_code.slice(0, 10)} ${receipt.sms_code.slice(10)}`);
-  return make("div", { class: "receipt" }, make("h2", {}, "登记回执"), ...rows, ...left.map((each) => make("p", {}, each)));
+  return make("div", { class: "slip" }, make("h2", {}, "登记回执"), ...rows, ...left.map((each) => make("p", {}, each)));
 }
 
 function drawBubble(message) {
@@ -174,7 +174,7 @@ function draw(message) {
   const label = message.author === "staff" ? make("p", { class: "name" }, name) : make("span", { class: "unseen" }, `${name}：`);
   const content = make("div", { class: "content" }, label, drawBubble(message));
   const row = make("div", { class: "row" }, make("span", { class: "avatar", "aria-hidden": "true" }, sign), content);
-  return make("article", { class: `${message.author} ${message.answer?.kind || ""}`.trim() }, row);
+  return make("article", { class: message.answer ? `${message.author} is-${message.answer.kind}` : message.author }, row);
 }
 
 /** Something the page itself has to say. */
@@ -363,7 +363,7 @@ function mark(item, text, ...buttons) {
   item.element.querySelector(".state")?.remove();
   item.element.classList.toggle("failed", item.state === "failed");
   item.element.classList.toggle("sending", item.state !== "failed");
-  item.element.querySelector(".content").append(make("div", { class: "state", role: "status" }, text, ...buttons));
+  item.element.querySelector(".content").append(make("div", { class: "state", role: "status" }, make("span", {}, text), ...buttons));
 }
 
 function fail(item, problem) {
