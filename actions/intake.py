@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import datetime
 from typing import Any
 
 from rasa_sdk import Action, Tracker
@@ -22,6 +23,7 @@ from bot.conversations.receipt import receipt_payload
 from bot.conversations.turns import utc_now
 from bot.database import sessions
 
+SAID = "said"  # in a draft's data: the message it was last changed by, and what was answered
 FORM, SLOT, REQUESTED = "intake_form", "intake", "requested_slot"
 TYPES = {
     "complaint": CaseType.COMPLAINT,
@@ -33,11 +35,16 @@ TYPES = {
 KINDS = {"complaint": "complaint", "request": "complaint", "report": "report", "suggestion": "suggestion"}
 
 
+def own_words(message: dict[str, Any]) -> str:
+    """What the citizen wrote; the message's `text` is the normal form that the models see."""
+    return str((message.get("metadata") or {}).get("text") or message.get("text") or "")
+
+
 def _turn(tracker: Tracker) -> intake.Turn:
     message = tracker.latest_message
     reading = message.get("reading") or {}
     return intake.Turn(
-        text=str(message.get("text") or ""),
+        text=own_words(message),
         act=str(reading.get("topic") if reading.get("intent") == "inform" else reading.get("intent") or "inform"),
         field=str((reading.get("extra") or {}).get("field") or ""),
         entities=list(message.get("entities") or []),
@@ -70,7 +77,14 @@ class ValidateIntakeForm(Action):
         return "validate_intake_form"
 
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Any) -> list[EventType]:
-        """Advance the draft; the slot stays empty until the case is lodged or dropped."""
+        """Advance the draft; the slot stays empty until the case is lodged or dropped.
+
+        Nothing is set for a message that interrupts the intake: the form then rejects itself, and the rule for
+        that act answers.
+        """
+        reading = tracker.latest_message.get("reading") or {}
+        if tracker.active_loop.get("name") == FORM and reading.get("intent") != "inform":
+            return []
         payload, done = await asyncio.to_thread(_advance, tracker)
         if payload["text"]:
             dispatcher.utter_message(json_message=payload)
@@ -99,25 +113,30 @@ def _conversation_channel(session: Session, conversation_id: str) -> str:
 def _advance(tracker: Tracker) -> tuple[dict[str, Any], bool]:
     now = utc_now()
     turn = _turn(tracker)
+    message_id = str((tracker.latest_message.get("metadata") or {}).get("message_id") or "")
     with sessions().begin() as session:
         row = store.current_draft(session, tracker.sender_id)
+        said = (row.data or {}).get(SAID) if row else None
+        if said and message_id and said["message_id"] == message_id:
+            # The process died between this draft and its reply: the same words must not be taken in twice.
+            return said["payload"], False
         if row is None or not row.data:
             kind, also_report = _kind(turn)
             row = row or store.open_draft(session, tracker.sender_id, now=now, type=TYPES[kind])
             step = intake.begin(kind, turn, also_report)
-            _save(session, row, step, now)
             notice = step.privacy or intake.privacy_notice()
+            payload = _payload(KINDS[kind], step) | {"card": {"privacy": notice.full}}
+            _save(session, row, step, now, message_id, payload)
             store.save_draft(session, row, now=now, privacy_notice_version=notice.version)
-            payload = _payload(KINDS[kind], step)
-            return payload | {"card": {"privacy": notice.full}}, False
+            return payload, False
         step = intake.advance(intake.Draft.model_validate(row.data), turn)
         if step.outcome == "cancelled":
             store.cancel_draft(session, row, now=now)
             return _payload("intake", step), True
-        _save(session, row, step, now)
+        payload = _payload("intake", step)
+        _save(session, row, step, now, message_id, payload)
         if step.outcome != "submit":
-            return _payload("intake", step), False
-        message_id = str((tracker.latest_message.get("metadata") or {}).get("message_id") or "")
+            return payload, False
         lodged = store.submit(
             session,
             row,
@@ -129,10 +148,11 @@ def _advance(tracker: Tracker) -> tuple[dict[str, Any], bool]:
         return receipt_payload(session, lodged), True
 
 
-def _save(session: Session, row: CaseDraft, step: intake.Step, now: Any) -> None:
-    store.save_draft(
-        session, row, now=now, data=step.draft.model_dump(), asked=step.draft.asked, type=TYPES[step.draft.type]
-    )
+def _save(
+    session: Session, row: CaseDraft, step: intake.Step, now: datetime, message_id: str, payload: dict[str, Any]
+) -> None:
+    data = step.draft.model_dump() | {SAID: {"message_id": message_id, "payload": payload}}
+    store.save_draft(session, row, now=now, data=data, asked=step.draft.asked, type=TYPES[step.draft.type])
 
 
 def _ask(conversation_id: str) -> dict[str, Any] | None:

@@ -9,13 +9,15 @@ from typing import Any
 from rasa_sdk import Action, Tracker
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.intake import own_words
 from bot.cases.receipts import parse_number
 from bot.cases.store import case_status_text, find_case
 from bot.conversations.models import Conversation
 from bot.database import sessions
 
 ATTEMPTS = 5  # A query code has six digits; nobody may guess through them in one conversation.
-_PROOF = re.compile(r"(?<!\d)(1\d{10}|\d{6})(?!\d)")
+# A mobile number, a land line with its area code (0431…), or the six digits of an anonymous case.
+_PROOF = re.compile(r"(?<!\d)((?:86)?1\d{10}|0\d{9,11}|\d{6})(?!\d)")
 
 SAY = {
     "ask_both": "查进度要两样：登记编号（JL-开头，或12位短信查询码）和登记时留的手机号。请发给我，手机号只用来核对。",
@@ -37,7 +39,7 @@ class CaseStatus(Action):
 
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Any) -> list[dict[str, Any]]:
         """Says the state, asks for what is missing, or says that nothing was found."""
-        text = str(tracker.latest_message.get("text") or "")
+        text = own_words(tracker.latest_message)
         dispatcher.utter_message(json_message=await asyncio.to_thread(_answer, tracker.sender_id, text))
         return []
 
@@ -59,7 +61,7 @@ def _answer(conversation_id: str, text: str) -> dict[str, Any]:
         parsed = parse_number(text)
         rest = text
         if parsed is not None:
-            memory["number"] = parsed.number
+            memory["number"] = parsed.number or parsed.sms_code
             rest = text.replace(parsed.written, " ")
             if not parsed.valid:
                 memory.pop("number")

@@ -45,7 +45,8 @@ def _instance(config: Settings) -> Iterator[str]:
     if _ready(config):
         yield url
         return
-    os.environ["HOTLINE_RATE_LIMITS"] = "off"
+    os.environ |= {"HOTLINE_RATE_LIMITS": "off", "HOTLINE_DEBUG": "true"}
+    config = Settings()  # Read again: the children get the settings of this object.
     upgrade(config.database)
     supervisor = Supervisor(config, train_model(config))
     supervisor.start()
@@ -124,19 +125,25 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
     html: Annotated[Path | None, typer.Option(help="write a page with figures and failed rows")] = None,
     floors: Annotated[Path | None, typer.Option(help="fail when a figure falls under its floor")] = None,
+    raise_floors: Annotated[bool, typer.Option(help="lift the floors to what was measured; never lower")] = False,
 ) -> None:
     """Measure accuracy on files in the format of ../shared/eval/README.md."""
-    from bot.evaluation import command
+    from bot.evaluation import command, samples
 
     def go(target: str) -> int:
+        if raise_floors and floors:
+            for line in command.raise_floors(command.measure(files, url=target), floors):
+                typer.echo(line)
         return command.run(files, url=target, as_json=as_json, html=html, floors=floors)
 
     try:
+        for path in files:
+            samples.read(path)  # A wrong file is told before a model is loaded for it.
         if url:
             raise typer.Exit(go(url))
         with _instance(settings()) as own:
             raise typer.Exit(go(own))
-    except SetupError as error:
+    except (SetupError, command.EvaluationError) as error:
         raise _fail(error) from error
 
 

@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -90,6 +91,8 @@ def _environment(config: Settings, engine_token: str, actions_token: str) -> dic
     return {
         **os.environ,
         **QUIET,
+        # The children have the very settings of this process, wherever those came from.
+        **{f"HOTLINE_{name.upper()}": str(value) for name, value in config.model_dump(mode="json").items()},
         "HOTLINE_ACTIONS_URL": url,
         "HOTLINE_ENGINE_TOKEN": engine_token,
         "HOTLINE_ACTIONS_TOKEN": actions_token,
@@ -161,6 +164,7 @@ class Supervisor:
             "gateway", [sys.executable, "-m", "bot.channels.serve"], environment, logs / "gateway.log"
         )
         self.children = [self.gateway, self.engine]
+        self._stopping = threading.Event()
 
     def start(self, patience: float = 120.0) -> None:
         """Start all and wait until the gateway says that it is ready; raises `SetupError`."""
@@ -184,19 +188,20 @@ class Supervisor:
         raise SetupError(f"Not ready after {patience:.0f} seconds; see {self.config.home_dir / 'logs'}.")
 
     def watch(self) -> None:
-        """Restart what dies, waiting longer each time, until interrupted."""
-        while True:
+        """Restart what dies, waiting longer each time, until interrupted or stopped."""
+        while not self._stopping.wait(0.5):
             for child in self.children:
                 if not child.alive():
                     now = time.monotonic()
                     child.restarts = [t for t in child.restarts if now - t < 300] + [now]
                     wait = min(30.0, 0.5 * 2 ** (len(child.restarts) - 1))
                     print(f"== the {child.name} ended; starting it again in {wait:.1f} s (see {child.log})", flush=True)
-                    time.sleep(wait)
+                    if self._stopping.wait(wait):
+                        return
                     child.start()
-            time.sleep(0.5)
 
     def stop(self) -> None:
         """Stop all, the gateway first, so that nobody is answered half."""
+        self._stopping.set()
         for child in self.children:
             child.stop()

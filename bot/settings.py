@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     conversations_per_minute: int = Field(20, ge=1, description="conversations an address may open in a minute")
     engine_timeout: float = Field(8.0, gt=0, description="seconds a turn may take before a person is promised")
     allowed_origins: str = Field("", description="comma-separated origins that may embed the chat; empty: same origin only")
+    debug: bool = Field(False, description="replies carry what the engine understood; for measuring, never in public")
     log_level: str = Field("INFO", description="lowest level that is logged")
 
     @property

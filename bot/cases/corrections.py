@@ -1,4 +1,4 @@
-"""Corrections (更正) of what a draft already holds: 电话说错了是1188, 不是欧亚是卓展, 是喜悦的悦不是月亮的月."""
+"""Corrections (更正) of what a draft already holds: 电话说错了是1188, 不是欧亚是卓展."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import re
 from dataclasses import dataclass
 
 from bot.cases.fields import Entity, corrected_phone, digit_runs
-from bot.cases.hearing import Clause, clauses
-from bot.cases.replies import bare
+from bot.cases.hearing import Clause, clauses, hear, told
+from bot.cases.replies import bare, wants
 
 _FIELD_WORDS = {
     "address": "我的(?:地址|住址)|我家|住址|通讯地址|我住",
     "respondent_address": "地址|位置|地点|地方|路名|在哪",
     "phone": "电话|手机|号码|联系方式|尾号|后[三四]位|前[三四七]位",
-    "name": "名字|姓名|我姓|我叫|称呼|贵姓|的姓",
+    "name": "名字|姓|我叫|称呼",
     "company": "我们(?:公司|单位|厂|店)|我(?:公司|单位|厂|店)|您的单位|单位名",
-    "respondent": "店名|商家|商户|店家|名称|公司名|超市名|被投诉|被举报|投诉的|举报的|哪家|那家店|平台名|对方",
+    "respondent": (
+        "店名|商家|商户|店家|名称|公司名|超市名|被投诉|被举报|投诉的|举报的|哪家|那家店|平台名|对方"
+    ),
     "request": "要求|诉求|希望|想要|赔偿|退款金额|金额",
     "facts": "经过|情况|事情|内容|时间|日期|意见|建议",
     "evidence": "证据|线索",
@@ -23,7 +25,8 @@ _FIELD_WORDS = {
     "anonymous": "匿名|实名",
 }
 _CUE = re.compile(
-    "[说写填记报打弄搞输给听](?:得|的)?(?:错|差)|错了|写错|不对|不太对|有误|改成|改为|改一下|改下|改改|更正|更改|修改|换成|应该是|应为|重新[说填写]|改"
+    "[说写填记报打弄搞输给听](?:得|的)?(?:错|差)|错了|写错|不对|不太对|有误|改成|改为|改一下"
+    "|改下|改改|更正|更改|修改|换成|应该是|应为|重新[说填写]|改"
 )
 _PAIRS = (
     re.compile("不是(?P<old>[^，,。；]{1,20}?)[，, ]*(?:而是|应该是|应是|是)(?P<new>[^，,。；]{1,30})"),
@@ -33,7 +36,8 @@ _SPELT = re.compile("[一-鿿]{1,4}的([一-鿿])$")
 _SPELT_ALONE = re.compile("[是为][一-鿿]{2,4}的([一-鿿])(?![一-鿿])")
 # 弓长张: people spell a surname by its parts.
 _SURNAMES = re.compile(
-    "(弓长张|立早章|木子李|双木林|耳东陈|口天吴|言午许|古月胡|草头黄|人可何|三横王|走肖赵|美女姜|文武斌|双口吕|干勾于|人则侯|女口如|禾火秋|关耳郑|十八子李|水工江|三点水江)"
+    "(弓长张|立早章|木子李|双木林|耳东陈|口天吴|言午许|古月胡|草头黄|人可何|三横王|走肖赵"
+    "|美女姜|文武斌|双口吕|干勾于|人则侯|女口如|禾火秋|关耳郑|十八子李|水工江|三点水江)"
 )
 _VALUE = re.compile("(?:改成|改为|换成|更正为|应该是|应为|应是|是|叫|在|为|:|：|姓)+(.+)$")
 _TRIM = re.compile(
@@ -79,7 +83,7 @@ def find(
         if not _CUE.search(clause.text) or len(clause.text) > 30:
             continue
         name = named_field(clause.text, allowed) or (
-            named_field(cut[i - 1].text, allowed) if i and len(cut[i - 1].text) <= 6 else ""
+            named_field(cut[i - 1].text, allowed) if i and len(cut[i - 1].text) <= 14 else ""
         )
         if not name and (reviewing or act == "correct") and guess in allowed and not cut[i + 1 :]:
             name = guess
@@ -108,7 +112,7 @@ def _from(
     name: str, text: str, cut: list[Clause], i: int, entities: list[Entity], filled: dict[str, str]
 ) -> Correction:
     # The value stands in the clause itself, or in the next one: 电话错了，是1188.
-    start = i - 1 if i and len(cut[i - 1].text) <= 6 and named_field(cut[i - 1].text, [name]) else i
+    start = i - 1 if i and len(cut[i - 1].text) <= 14 and named_field(cut[i - 1].text, [name]) else i
     for end in range(i, min(i + 3, len(cut))):
         piece = text[cut[start].start : cut[end].end]
         value, problem = _value(name, piece, cut[start].start, entities, filled)
@@ -174,6 +178,25 @@ def respelt(old: str, text: str) -> str:
     return old[:-1] + spelt[1] if spelt and len(old) > 1 else ""
 
 
+def restated(
+    text: str, entities: list[Entity], filled: dict[str, str], allowed: list[str]
+) -> Correction | None:
+    """A value said again while the summary is on the table: it replaces the old one. Short messages only."""
+    if len(bare(text)) > 24:
+        return None
+    if "name" in filled and _SURNAMES.fullmatch(bare(text)):
+        return Correction("name", respelt(filled["name"], text))
+    instead = re.sub("^(?:那就|就|还是)?(?:改成|改为|换成)", "", text.strip())
+    if "request" in filled and wants(instead) and len(told(instead)) > 1 and instead != text.strip():
+        return Correction("request", instead)
+    heard = hear(text, entities, fields=allowed, asked="", filled={})
+    for name in ("phone", "name", "company", "respondent", "respondent_address", "request"):
+        if name in heard.values and name in filled and len(heard.told) < 3:
+            return Correction(name, heard.values[name])
+    again = re.fullmatch("(?:我|我的|名字|姓名)+(?:叫|是)([一-鿿]{2,4})", bare(text))
+    return Correction("name", again[1]) if again and "name" in filled else None
+
+
 def _pair(text: str, filled: dict[str, str], allowed: list[str], reviewing: bool) -> Correction | None:
     for pattern in _PAIRS:
         match = pattern.search(text)
@@ -200,7 +223,8 @@ def _pair(text: str, filled: dict[str, str], allowed: list[str], reviewing: bool
 
 
 _NUMBER = re.compile(
-    "(?:第|改第?)?([1-9]|10|[一二三四五六七八九十])(?:个|条|项|处|点|号)?(?:错了?|不对|有错|有误|要改|改一下)?"
+    "(?:第|改第?)?([1-9]|10|[一二三四五六七八九十])(?:个|条|项|处|点|号)?(?:错了?|不对"
+    "|有错|有误|要改|改一下)?"
 )
 
 

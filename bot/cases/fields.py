@@ -1,4 +1,4 @@
-"""The fields of a record (登记内容): which a type needs, what they are called, how a value is checked and shown.
+"""The fields of a record (登记内容): which a type needs, their names, how a value is checked and shown.
 
 Data and wording stand in `intake.yml`. Required fields follow 总局令第121号 Art 10(1); ID numbers are never
 collected (个人信息保护法 Art 6). Pure: no database, no clock.

@@ -19,6 +19,7 @@ from bot.cases.replies import (
     is_question,
     is_skip,
     wants,
+    wish_of_anonymity,
     without_generic,
 )
 from bot.crypto import mask_phone
@@ -49,32 +50,43 @@ def clauses(text: str, entities: list[Entity]) -> list[Clause]:
     return found
 
 
-_OTHERS = "商家|店家|店里|店主|他家|她家|他们|她们|老板娘?|店员|店长|经理|销售员?|客服|导购|主播|对方|平台|公司|厂家|驾校|教练|售后|卖家|法人|负责人|被投诉人|被举报人|中介|师傅|他|她"
+_OTHERS = (
+    "商家|店家|店里|店主|他家|她家|他们|她们|老板娘?|店员|店长|经理|销售员?|客服|导购|主播"
+    "|对方|平台|公司|厂家|驾校|教练|售后|卖家|法人|负责人|被投诉人|被举报人|中介|师傅|他"
+    "|她"
+)
 _OTHERS_PHONE = re.compile(
-    f"(?:{_OTHERS})(?:的)?(?:联系)?(?:电话|手机|号码|微信|联系方式|座机)[^，。]{{0,6}}$|(?:打|拨|加)(?:他|她|对方|商家|店家)[^，。]{{0,8}}$"
+    f"(?:{_OTHERS})(?:的)?(?:联系)?(?:电话|手机|号码|微信|联系方式|座机)[^，。]{{0,6}}$"
+    f"|(?:打|拨|加)(?:他|她|对方|商家|店家)[^，。]{{0,8}}$"
 )
 _OTHERS_NAME = re.compile(f"(?:{_OTHERS}|员|长)(?:姓|叫|是|名叫|名字叫|，|：|:)?$")
 _OWN_FIRM = re.compile(
-    r"(?:我们|咱们?|俺们|我|俺|本)(?:是|的|家|开了?|这|单位|公司|厂|店|企业|叫|名称|名字|经营|代表|们|个|一)*$"
+    "(?:我们|咱们?|俺们|我|俺|本)(?:是|的|家|开了?|这|单位|公司|厂|店|企业|叫|名称|名字|经营|代表|们|个|一)*$"
 )
 _OWN_FIRM_AFTER = re.compile(
     r"^的?(?:老板|负责人|法人|员工|会计|店主|业主|经理|财务)(?![^，。]{0,4}(?:不|说|骂))"
 )
 _OWN_HOME = re.compile(
-    r"(?:我|俺|咱)(?:们)?(?:家)?(?:就)?住(?:在|址)?|(?:^|[，,。 ])(?:家?住(?:在|址)?|家在)|通讯地址|我的(?:地址|住址)|住址|我家(?:地址)?(?:是|在)(?!.{0,8}(?:楼下|旁边|附近|对面))"
+    "(?:我|俺|咱)(?:们)?(?:家)?(?:就)?住(?:在|址)?|(?:^|[，,。 ])(?:家?住(?:在|址)?|家在)"
+    "|通讯地址|我的(?:地址|住址)|住址|我家(?:地址)?(?:是|在)(?!.{0,8}(?:楼下|旁边|附近"
+    "|对面))"
 )
 _FINE = re.compile("[路街道号村镇屯乡巷弄栋]|小区|广场|商场|市场|大厦|花园|那边|附近|对面|旁边|楼|区|县|园")
 _PLATFORMS = re.compile("^(?:淘宝|天猫|京东|拼多多|抖音|快手|美团|饿了么|闲鱼|唯品会|得物|转转|小红书|微信)")
 _CUES = re.compile(
-    "(?:我|俺|咱)?(?:的)?(?:联系)?(?:电话|手机|手机号码?|号码|联系方式|姓名|名字|称呼|地址|住址|店名|名称)(?:号码?)?(?:是|叫|为|:|：)*|我叫|我姓|免贵姓|我是|叫我|我在|我家?住在?|家?住在?|就是|就在|店?叫|"
-    "在|是|叫|的|那个|这个|嗯+|啊|呃|哎呀?|喂|你好|您好|请问|那|就|吧|呢|呀|哈|我|要|想|投诉|举报|反映|他家|那家|这家|那儿|有个|一家|先生|女士|:|：|去的|家"
+    "(?:我|俺|咱)?(?:的)?(?:联系)?(?:电话|手机|手机号码?|号码|联系方式|姓名|名字|称呼|地址"
+    "|住址|店名|名称)(?:号码?)?(?:是|叫|为|:|：)*|我叫|我姓|免贵姓|我是|叫我|我在|我家?住在?"
+    "|家?住在?|就是|就在|店?叫|"
+    "在|是|叫|的|那个|这个|嗯+|啊|呃|哎呀?|喂|你好|您好|请问|那|就|吧|呢|呀|哈|我|要|想"
+    "|投诉|举报|反映|他家|那家|这家|那儿|有个|一家|先生|女士|:|：|去的|家"
 )
 _PROSE = re.compile("[买不了退我俺他她给想要说吗没？?咋]|怎么|什么|啥|记不")
 _PERSON = re.compile(
     r"[一-鿿]{1,4}(?:先生|女士|小姐|大爷|大娘|阿姨)?|[一-鿿]{1,8}[·•.][一-鿿]{1,8}|[A-Za-z][A-Za-z .]{1,30}"
 )
 _NO_PERSON = re.compile(
-    "投诉|举报|退钱|退款|人工|[啥什哪吗谁咋怎你您它这那]|干嘛|名字|姓名|电话|赶紧|着急|客服|机器人|等|算了|登记|提交|赔"
+    "投诉|举报|退钱|退款|人工|[啥什哪吗谁咋怎你您它这那]|干嘛|名字|姓名|电话|赶紧|着急"
+    "|客服|机器人|等|算了|登记|提交|赔"
 )
 
 
@@ -84,7 +96,9 @@ def core(text: str) -> str:
 
 
 _OPENING = re.compile(
-    "我要|我想|我来|我有|想要?|要|投诉|举报|反映|反应|提|建议|意见|诉求|登记|一下|一家|一个|个|家|你好|您好|喂|请问|在|的|是|叫|那|这|有|点|事儿?|情况|问题|商家|店家|企业|公司|单位|店|厂|"
+    "我要|我想|我来|我有|想要?|要|投诉|举报|反映|反应|提|建议|意见|诉求|登记|一下|一家"
+    "|一个|个|家|你好|您好|喂|请问|在|的|是|叫|那|这|有|点|事儿?|情况|问题|商家|店家|企业"
+    "|公司|单位|店|厂|"
     "帮我|帮忙|给我|我们?|你们?|您|嗯|啊|呗|吧|呢|从哪.*|怎么.*|咋.*|能不能|可以|行吗|吗"
 )
 
@@ -96,7 +110,7 @@ def told(text: str) -> str:
 
 @dataclass
 class Heard:
-    """Values that a message gives; `rest` is what belongs to no field; `story` is the message to keep as facts."""
+    """Values that a message gives; `rest` belongs to no field; `story` is the whole as it may be kept."""
 
     values: dict[str, str] = field(default_factory=dict)
     rest: str = ""
@@ -132,6 +146,8 @@ class _Listener:
         return self.text[max(0, entity["start"] - reach) : entity["start"]]
 
     def read(self, clause: Clause) -> None:
+        if len(bare(clause.text)) <= 16 and wish_of_anonymity(clause.text) is not None:
+            return  # The draft's `anonymous` says it.
         used: list[tuple[int, int]] = []
         for entity in self.entities:
             if clause.start <= entity["start"] < clause.end and self._take(entity, clause):
@@ -139,7 +155,7 @@ class _Listener:
         remaining = self.text[clause.start : clause.end]
         for start, end in reversed(used):
             remaining = remaining[:start] + remaining[end:]
-        if "request" in self.fields and self.open("request") and wants(clause.text):
+        if "request" in self.fields and self.open("request") and wants(remaining.strip(" ，,。")):
             self.wishes.append(clause.text)
             return
         if not used or len(core(remaining)) >= 3:
@@ -209,7 +225,9 @@ def own_contacts(text: str, entities: list[Entity]) -> list[str]:
     found = []
     for entity in entities:
         others = _OTHERS_PHONE if entity["entity"] in ("phone", "phone_invalid") else _OTHERS_NAME
-        if entity["entity"] in ("phone", "phone_invalid", "name") and not others.search(listener.before(entity)):
+        if entity["entity"] in ("phone", "phone_invalid", "name") and not others.search(
+            listener.before(entity)
+        ):
             found.append(text[entity["start"] : entity["end"]])
     return found
 
@@ -267,7 +285,8 @@ def _swap(text: str, old: str, new: str) -> str:
 
 
 _LEAD = re.compile(
-    r"^(?:嗯+|啊|哦|呃|那个|那|就是|就|是|叫做|叫|名叫|店名是?叫?|店叫|名字是?叫?|名称是?|在|我在|我要投诉|我要举报|投诉的?是?|举报的?是?|对方是|商家是|[：:，, ])+"
+    "^(?:嗯+|啊|哦|呃|那个|那|就是|就|是|叫做|叫|名叫|店名是?叫?|店叫|名字是?叫?|名称是?"
+    "|在|我在|我要投诉|我要举报|投诉的?是?|举报的?是?|对方是|商家是|[：:，, ])+"
 )
 
 
@@ -281,7 +300,17 @@ def _respondent(listener: _Listener, insist: bool) -> None:
         if (plausible or enough) and not is_pleasantry(name):
             listener.heard.values["respondent"] = name
             listener.left.remove(clause)
+            _place_beside(listener)
             return
+
+
+def _place_beside(listener: _Listener) -> None:
+    # The question about the firm also asks where it is.
+    for clause in list(listener.left):
+        place = _LEAD.sub("", clause.text)
+        fits = len(place) <= 16 and _FINE.search(place) and not _PROSE.search(place)
+        if fits and listener.put("respondent_address", place):
+            listener.left.remove(clause)
 
 
 def _respondent_address(listener: _Listener, insist: bool) -> None:
@@ -320,7 +349,8 @@ def _name(listener: _Listener, insist: bool) -> None:
         return
     for clause in _candidates(listener):
         who = re.sub(
-            r"^(?:嗯+|啊|哦|那个|就|我的?名字是?叫?|姓名是?|名字是?叫?|我叫|我姓|免贵姓|免贵|我是|叫我|叫|姓|是|[：: ])+|(?:就行|吧|啊|呀|就好|的)+$",
+            "^(?:嗯+|啊|哦|那个|就|我的?名字是?叫?|姓名是?|名字是?叫?|我叫|我姓|免贵姓|免贵|我是"
+            "|叫我|叫|姓|是|[：: ])+|(?:就行|吧|啊|呀|就好|的)+$",
             "",
             clause.text,
         )

@@ -11,9 +11,7 @@ A turn is offered to the steps of `_STEPS` in order; the first that answers ends
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import cast
 
 from bot.cases import corrections, hearing, replies
 from bot.cases.fields import (
@@ -21,7 +19,6 @@ from bot.cases.fields import (
     Entity,
     choice,
     display,
-    fields_of,
     label,
     of_field,
     optional,
@@ -31,213 +28,48 @@ from bot.cases.fields import (
     without_documents,
     wording,
 )
+from bot.cases.record import (
+    CANCEL,
+    REVIEW,
+    WHICH,
+    Draft,
+    Outcome,
+    Part,
+    Privacy,
+    Question,
+    RecordType,
+    Step,
+    Turn,
+    field_choices,
+    missing,
+    nameless,
+    parts,
+    privacy_notice,
+    question,
+    rows,
+    summary,
+    wanted,
+)
 
-RecordType = Literal["complaint", "request", "report", "suggestion"]
-Outcome = Literal["ask", "review", "submit", "cancelled"]
+__all__ = [
+    "Draft",
+    "Outcome",
+    "Part",
+    "Privacy",
+    "Question",
+    "RecordType",
+    "Step",
+    "Turn",
+    "advance",
+    "begin",
+    "missing",
+    "parts",
+    "privacy_notice",
+    "question",
+    "summary",
+]
 
-CANCEL, WHICH, REVIEW = "cancel", "which", "review"  # what may be asked besides a field
-STORY = 3  # characters besides opening words and values from which on a message tells something
-
-
-class Turn(BaseModel):
-    """One message: raw text (or a button's label), the classifier's act, its guess of a field, entities."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    text: str = ""
-    act: str = "inform"
-    field: str = ""
-    entities: list[Entity] = Field(default_factory=list)
-
-
-class Draft(BaseModel):
-    """A running intake; `model_dump_json` and `model_validate_json` carry it between turns."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    type: RecordType
-    also_report: bool = False  # 投诉 and 举报 in one message: one intake, two cases (总局令第121号 Art 9)
-    fields: dict[str, str] = Field(default_factory=dict)
-    anonymous: bool | None = None  # of the 举报 part
-    asked: str = ""
-    privacy_shown: bool = False
-    privacy_version: str = ""
-    step: Literal["collecting", "review"] = "collecting"
-    misses: int = 0
-    skipped: list[str] = Field(default_factory=list)
-    correcting: str = ""  # a filled field that is asked for again
-    note: str = ""  # words heard before the story, kept for it
-    fee: bool = False  # opened as a 投诉, led to 举报 (涉企收费)
-
-
-class Question(NamedTuple):
-    """What is asked, with buttons; a pressed button comes back as its label."""
-
-    text: str
-    choices: list[str]
-    field: str
-
-
-class Privacy(NamedTuple):
-    """The privacy notice (隐私告知, 个人信息保护法 Art 17); shown with the first question."""
-
-    version: str
-    short: str
-    full: str
-
-
-class Step(NamedTuple):
-    """The answer to a turn: the new draft, sentences to say, then the question. No question once it is over."""
-
-    draft: Draft
-    say: list[str]
-    question: Question | None
-    outcome: Outcome
-    privacy: Privacy | None = None
-
-
-class Part(NamedTuple):
-    """One case of a confirmed draft; an anonymous one holds nothing that tells who the citizen is."""
-
-    type: RecordType
-    fields: dict[str, str]
-    anonymous: bool
-
-
-def privacy_notice() -> Privacy:
-    """The current notice."""
-    return Privacy(**wording()["privacy"])
-
-
-# -- which fields -----------------------------------------------------------------------------------
-
-
-def _nameless(draft: Draft) -> bool:
-    return draft.type == "report" and draft.anonymous is True
-
-
-def wanted(draft: Draft) -> list[str]:
-    """Fields that this draft needs, in the order of asking."""
-    names = fields_of(draft.type)
-    if _nameless(draft):
-        names = [name for name in names if name not in CONTACT]
-    if "injury" not in draft.fields and not replies.is_hurt(draft.fields.get("facts", "")):
-        names = [name for name in names if name != "injury"]
-    if draft.type == "complaint" and not draft.also_report:
-        names = [name for name in names if name != "anonymous"]
-    return names
-
-
-def missing(draft: Draft) -> list[str]:
-    """Fields still to be asked for."""
-
-    def open_(name: str) -> bool:
-        if name == "anonymous":
-            return draft.anonymous is None
-        return name not in draft.fields and name not in draft.skipped
-
-    return [name for name in wanted(draft) if open_(name)]
-
-
-# -- asking -----------------------------------------------------------------------------------------
-
-
-def question(draft: Draft) -> Question:
-    """The question that is open now; also for asking again after an interruption or a reload."""
-    if draft.asked == CANCEL:
-        return Question(wording()["cancel"]["ask"], [choice("stop"), choice("resume")], CANCEL)
-    if draft.asked == WHICH:
-        labels = [label(name, draft.type) for name, _ in rows(draft)]
-        return Question(wording()["correct"]["which"], [*labels, choice("resume")], WHICH)
-    if draft.correcting:
-        text = wording()["correct"]["value"].format(label=label(draft.correcting, draft.type))
-        return Question(text, _field_choices(draft, draft.correcting), draft.correcting)
-    left = missing(draft)
-    if left:
-        return _ask(draft, left[0])
-    return _review_question(draft)
-
-
-def _field_choices(draft: Draft, name: str) -> list[str]:
-    return list(of_field(name, "choices", draft.type) or [])
-
-
-def _ask(draft: Draft, name: str) -> Question:
-    text = str(of_field(name, "ask", draft.type))
-    kind = replies.generic_firm(draft.note + draft.fields.get("facts", ""))
-    if name == "respondent" and kind and draft.type in ("complaint", "report"):
-        text = f"是哪家{kind}、在什么地方？"
-    respondent = draft.fields.get("respondent", "")
-    text = text.replace("{respondent}", respondent if 0 < len(respondent) <= 20 else "对方")
-    if name == "respondent" and "respondent_address" in draft.fields:
-        text = text.replace("、在什么地方", "")
-    extra = [choice("to_request"), choice("to_complaint")] if draft.fee and draft.type == "report" else []
-    return Question(text, _field_choices(draft, name) + (extra if name == "respondent" else []), name)
-
-
-def _business(draft: Draft) -> bool:
-    told = draft.fields.get("facts", "") + draft.note
-    return draft.type == "complaint" and (replies.is_business(told) or "company" in draft.fields)
-
-
-def _review_question(draft: Draft) -> Question:
-    words = wording()["review"]
-    lines = [words["ask"], summary(draft)]
-    buttons = [choice("submit"), choice("change"), choice("quit")]
-    if _business(draft) and not draft.also_report:
-        lines.append(say("business"))
-        buttons.insert(1, choice("to_request"))
-    lines.append(words["confirm"])
-    return Question("\n".join(lines), buttons, REVIEW)
-
-
-def rows(draft: Draft) -> list[tuple[str, str]]:
-    """(field, value as shown) of the summary, in its order; personal numbers are masked."""
-    words = wording()["review"]
-    found: list[tuple[str, str]] = []
-    names = [*wanted(draft)]
-    if not _nameless(draft):
-        names.insert(names.index("phone") + 1 if "phone" in names else len(names), "address")
-    for name in names:
-        if name == "anonymous" and draft.anonymous is not None:
-            real = words["anonymous_part" if draft.type == "complaint" else "anonymous"]
-            found.append((name, real if draft.anonymous else words["real_name"]))
-        elif name in draft.fields:
-            found.append((name, display(name, draft.fields[name])))
-        elif name == "address" and draft.type == "complaint":
-            found.append((name, words["unfilled_address"]))
-    return found
-
-
-def summary(draft: Draft) -> str:
-    """The numbered summary (核对) of what will be registered."""
-    head = wording()["review"]["joint"] if draft.also_report else type_name(draft.type)
-    lines = [f"【{head}】"]
-    lines += [f"{n}. {label(name, draft.type)}：{shown}" for n, (name, shown) in enumerate(rows(draft), 1)]
-    return "\n".join(lines)
-
-
-def parts(draft: Draft) -> list[Part]:
-    """The cases of a confirmed draft: one, or two of a joint one (投诉 first)."""
-    kept = dict(draft.fields)
-    if draft.note and draft.note not in kept.get("facts", ""):
-        kept["facts"] = "\n".join(filter(None, [draft.note, kept.get("facts", "")]))
-    secret = {
-        name: redacted(value, draft.fields)
-        for name, value in kept.items()
-        if name not in (*CONTACT, "company")
-    }
-    if draft.type == "report" and draft.anonymous:
-        return [Part("report", secret, True)]
-    if draft.type == "suggestion" and "phone" not in kept:
-        return [Part("suggestion", secret if "name" not in kept else kept, True)]
-    found = [Part(draft.type, kept, False)]
-    if draft.also_report and draft.type == "complaint":
-        second = secret if draft.anonymous else kept
-        found.append(
-            Part("report", {k: v for k, v in second.items() if k != "request"}, bool(draft.anonymous))
-        )
-    return found
+STORY = 3  # Characters besides opening words and values from which on a message tells something.
 
 
 # -- one turn ---------------------------------------------------------------------------------------
@@ -280,7 +112,7 @@ class _Turn:
 
     def discreet(self, words: str) -> str:
         """`words` as they may be stored: without the citizen's name and number if the report is anonymous."""
-        if not _nameless(self.draft):
+        if not nameless(self.draft):
             return words
         for piece in hearing.own_contacts(self.text, self.entities):
             words = words.replace(piece, "〔不记〕")
@@ -295,7 +127,10 @@ class _Turn:
         elif not told:
             note = "\n".join(filter(None, [self.draft.note, words]))
             # What was said by the way may be the whole story; then it is not asked for again.
-            enough = len(hearing.told(words)) >= STORY and self.draft.asked in ("respondent", "respondent_address")
+            enough = len(hearing.told(words)) >= STORY and self.draft.asked in (
+                "respondent",
+                "respondent_address",
+            )
             self.draft.note = "" if enough else note
             if enough:
                 self.draft.fields["facts"] = note
@@ -331,8 +166,8 @@ def begin(type: RecordType, turn: Turn, also_report: bool = False) -> Step:
     _fill(now, heard)
     if len(heard.told) >= STORY:
         now.put("facts", heard.story)
-    elif replies.has_words(now.text):
-        draft.note = heard.story
+    elif heard.told or now.entities or replies.generic_firm(now.text):
+        draft.note = heard.story  # 我要投诉 alone tells nothing.
     # After the fields, so that the name is known that must go.
     wish = replies.wish_of_anonymity(now.text)
     wished = _set_anonymity(now, wish) if wish is not None else ""
@@ -399,7 +234,7 @@ def _switching(now: _Turn) -> Step | None:
         type_ = "complaint"
     if not type_:
         return None
-    draft.type, draft.also_report, draft.asked, draft.correcting = type_, False, "", ""
+    draft.type, draft.also_report, draft.asked, draft.correcting = cast(RecordType, type_), False, "", ""
     draft.fee = False
     if type_ != "report":
         draft.anonymous = None
@@ -472,6 +307,14 @@ def _reviewing(now: _Turn) -> Step | None:
     if replies.is_no(text, now.act) or text.strip() == choice("change"):
         draft.asked = WHICH
         return now.end()
+    if text.strip().startswith(("第", "改第")) and (number := corrections.item_number(text)):
+        shown = [name for name, _ in rows(draft)]
+        return _ask_again(now, shown[number - 1]) if number <= len(shown) else None
+    again = corrections.restated(text, now.entities, draft.fields, [*wanted(draft), "address"])
+    if again and not corrections.find(text, now.entities, draft.fields, wanted(draft), reviewing=True):
+        return _apply(now, again)
+    if replies.is_question(text) and not now.entities and len(replies.bare(text)) <= 20:
+        return now.end(say("how"))
     return None
 
 
@@ -510,8 +353,13 @@ def _correct(now: _Turn) -> Step | None:
         now.text, now.entities, draft.fields, allowed,
         act=now.act, guess=now.guess, reviewing=draft.step == "review", asked=draft.asked,
     )  # fmt: skip
-    if found is None or found.field == draft.asked and draft.asked not in draft.fields:
+    if found is None or (found.field == draft.asked and draft.asked not in draft.fields):
         return None
+    return _apply(now, found)
+
+
+def _apply(now: _Turn, found: corrections.Correction) -> Step:
+    draft = now.draft
     asked = draft.asked if draft.asked in missing(draft) else ""
     if found.rest:
         entities = [e for e in (_placed(found.rest, {**e, "start": None}) for e in now.entities) if e]
@@ -522,25 +370,19 @@ def _correct(now: _Turn) -> Step | None:
         return now.end(found.problem)
     if found.field == "facts":
         now.tell(found.value)
-    else:
-        now.put(found.field, found.value)
-    draft.asked = ""
+        return now.end(wording()["correct"]["done"])
+    now.put(found.field, found.value)
     shown = display(found.field, draft.fields[found.field])
-    line = (
-        wording()["correct"]["done"]
-        if found.field == "facts"
-        else say("changed", label=label(found.field, draft.type), value=shown)
-    )
-    return now.end(line)
+    return now.end(say("changed", label=label(found.field, draft.type), value=shown))
 
 
 def _skipping(now: _Turn) -> Step | None:
     """Skips an optional field; for the others says why they are needed."""
     draft, name = now.draft, now.draft.asked
-    if name not in wanted(draft) or name == "injury" or name == "facts" and draft.type == "suggestion":
+    if name not in wanted(draft) or name == "injury" or (name == "facts" and draft.type == "suggestion"):
         return None
     why = replies.asks_why(now.text) and name != "facts" and not now.entities
-    label_pressed = now.text.strip() in _field_choices(draft, name) and "跳过" in now.text
+    label_pressed = now.text.strip() in field_choices(draft, name) and "跳过" in now.text
     if not (why or label_pressed or replies.is_skip(now.text, now.act)):
         return None
     if not why and name in draft.fields:
@@ -562,13 +404,18 @@ def _answering(now: _Turn) -> Step:
         filled = _hear(now, text, now.entities, "")
         return now.end(*filled) if filled else now.miss(say("unclear"))
     if replies.is_pleasantry(text) and asked not in ("injury", "evidence"):
-        return now.end(say("pleasantry"))
+        return now.end(say("how" if draft.step == "review" and not asked else "pleasantry"))
     if asked in ("", "facts"):
         if asked == "facts" and len(replies.bare(text)) < 4 and not now.entities:
             return now.miss(str(of_field("facts", "why", draft.type)))
         lines = _hear(now, text, now.entities, asked)
         return now.end(*lines) if lines else now.miss(say("unclear"))
-    if asked != "request" and not now.entities and replies.is_question(text) and len(replies.bare(text)) <= 20:
+    if (
+        asked != "request"
+        and not now.entities
+        and replies.is_question(text)
+        and len(replies.bare(text)) <= 20
+    ):
         return now.miss(say("later"))
     lines = _hear(now, text, now.entities, asked)
     if lines:
@@ -607,7 +454,7 @@ def _fill(now: _Turn, heard: hearing.Heard) -> list[str]:
     """Put what was heard into the draft; the names of the new values, for the citizen."""
     shown = []
     for name, value in heard.values.items():
-        if name == "facts" or (name in CONTACT and _nameless(now.draft)):
+        if name == "facts" or (name in CONTACT and nameless(now.draft)):
             continue
         now.put(name, value)
         shown.append(display(name, value))

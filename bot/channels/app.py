@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -50,7 +51,7 @@ class BodyLimit:
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > MAX_BODY:
             return await _refuse(HotlineError(Problem.TOO_LARGE))(scope, receive, send)
-        size = 0
+        size, begun = 0, False
 
         async def counted() -> Message:
             nonlocal size
@@ -60,7 +61,17 @@ class BodyLimit:
                 raise HotlineError(Problem.TOO_LARGE)
             return message
 
-        await self.app(scope, counted, send)
+        async def guarded(message: Message) -> None:
+            # What the routes make of a body that was cut off is not the answer.
+            nonlocal begun
+            if size <= MAX_BODY or begun:
+                begun = True
+                await send(message)
+
+        with suppress(HotlineError):
+            await self.app(scope, counted, guarded)
+        if size > MAX_BODY and not begun:
+            await _refuse(HotlineError(Problem.TOO_LARGE))(scope, receive, send)
 
 
 def _refuse(error: HotlineError) -> JSONResponse:
@@ -99,15 +110,12 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
     sessions = turns.sessions if turns else make_sessions(make_engine(config.database))
     readers = turns.readers if turns else make_sessions(make_engine(config.database), read_only=True)
     turns = turns or Turns(sessions, readers, engine)
-    tasks: set[asyncio.Task[int]] = set()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # What an earlier process stored and did not answer is answered now (promise 3).
-        task = asyncio.create_task(turns.resume())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        attendant = asyncio.create_task(turns.attend())
         yield
+        attendant.cancel()
 
     app = FastAPI(title="吉林12315智能助手", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.sessions, app.state.readers, app.state.turns = sessions, readers, turns
@@ -115,6 +123,7 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
     app.state.sent = TokenBuckets(10**9 if unlimited else config.messages_per_minute)
     app.state.opened = TokenBuckets(10**9 if unlimited else config.conversations_per_minute)
     _handlers(app)
+    app.add_middleware(BodyLimit)
 
     @app.middleware("http")
     async def headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -132,7 +141,6 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "last-event-id"],
         )
-    app.add_middleware(BodyLimit)
     app.include_router(widget.router)
 
     @app.get("/healthz", include_in_schema=False)
@@ -146,7 +154,7 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
                 with readers() as session:
                     session.execute(text("SELECT 1 FROM conversations LIMIT 1"))
                 return True
-            except StorageError:
+            except (StorageError, SQLAlchemyError):
                 return False
 
         checks = {"database": await asyncio.to_thread(ask), "engine": await engine.alive()}

@@ -54,7 +54,8 @@ async def serve(config: Settings) -> None:
     )
 
     def stop() -> None:
-        public.should_exit = True
+        # uvicorn's own handler: sse-starlette listens to it and ends the open streams.
+        public.handle_exit(signal.SIGTERM, None)
 
     # Two servers in one process: neither may install its own signal handlers.
     for server in (public, actions):

@@ -81,9 +81,11 @@ async def open_conversation(request: Request, body: OpenRequest) -> dict[str, An
     return await asyncio.to_thread(work)
 
 
+def _external_id(opened: Conversation, body: SendRequest) -> str:
+    return f"{opened.id}:{body.client_message_id}"
+
+
 def _inbound(request: Request, opened: Conversation, body: SendRequest) -> log.InboundMessage:
-    if (body.text is None) == (body.choice is None):
-        raise HotlineError(Problem.MALFORMED)
     picked: tuple[int, ...] = ()
     if body.choice is not None:
         with request.app.state.readers() as session:
@@ -100,20 +102,25 @@ def _inbound(request: Request, opened: Conversation, body: SendRequest) -> log.I
         raise HotlineError(Problem.EMPTY)
     if len(text) > MAX_CHARACTERS:
         raise HotlineError(Problem.TOO_LONG)
-    return log.InboundMessage(opened.id, opened.channel, f"{opened.id}:{body.client_message_id}", text, picked)
+    return log.InboundMessage(opened.id, opened.channel, _external_id(opened, body), text, picked)
 
 
 @router.post("/conversations/{conversation_id}/messages")
 async def send(request: Request, opened: Access, body: SendRequest) -> JSONResponse:
     """Store a message and answer it; the same `client_message_id` again gives the same body."""
     state = request.app.state
-    inbound = await asyncio.to_thread(_inbound, request, opened, body)
-    known = await asyncio.to_thread(_known, request, inbound)
-    if not known and (wait := state.sent.take(opened.id)):
-        raise HotlineError(Problem.TOO_MANY, retry_after=wait)
+    if (body.text is None) == (body.choice is None):
+        raise HotlineError(Problem.MALFORMED)
     begun = time.perf_counter()
-    message, new = await asyncio.to_thread(_accept, request, inbound)
-    (MESSAGES if new else DUPLICATES).labels(inbound.channel).inc()
+    # First of all: a repeated delivery gets its answer even if its button is void by now.
+    message = await asyncio.to_thread(_known, request, opened, body)
+    new = False
+    if message is None:
+        inbound = await asyncio.to_thread(_inbound, request, opened, body)
+        if wait := state.sent.take(opened.id):
+            raise HotlineError(Problem.TOO_MANY, retry_after=wait)
+        message, new = await asyncio.to_thread(_accept, request, inbound)
+    (MESSAGES if new else DUPLICATES).labels(opened.channel).inc()
     # A caller that hangs up must not cancel a turn whose message is stored.
     await asyncio.shield(asyncio.ensure_future(state.turns.run(opened.id)))
     replies = await asyncio.to_thread(_replies, request, message.id)
@@ -125,9 +132,9 @@ async def send(request: Request, opened: Access, body: SendRequest) -> JSONRespo
     return JSONResponse(body_out, status_code=200 if replies else 202)
 
 
-def _known(request: Request, inbound: log.InboundMessage) -> bool:
+def _known(request: Request, opened: Conversation, body: SendRequest) -> Message | None:
     with request.app.state.readers() as session:
-        return log.find(session, inbound.channel, inbound.external_id) is not None
+        return log.find(session, opened.channel, _external_id(opened, body))
 
 
 def _accept(request: Request, inbound: log.InboundMessage) -> tuple[Message, bool]:
@@ -170,9 +177,10 @@ async def _stream(request: Request, conversation_id: str, seq: int) -> AsyncIter
         news.clear()
         for message in await asyncio.to_thread(_after, request, conversation_id, seq):
             seq = message["seq"]
-            yield ServerSentEvent(json.dumps(message, ensure_ascii=False), event="message", id=str(seq))
             if message.get("answer", {}).get("kind") == "receipt":
-                yield ServerSentEvent(json.dumps({"case": message["answer"]["case"]}), event="receipt", id=str(seq))
+                # Before its message and without an id: whoever is cut off in between gets both again.
+                yield ServerSentEvent(json.dumps({"case": message["answer"]["case"]}), event="receipt")
+            yield ServerSentEvent(json.dumps(message, ensure_ascii=False), event="message", id=str(seq))
         try:
             await asyncio.wait_for(news.wait(), POLL_SECONDS)
         except TimeoutError:

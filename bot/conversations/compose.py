@@ -39,6 +39,7 @@ class Composed:
     state: dict[str, Any] = field(default_factory=dict)
     hand_over: str = ""  # reason, when a person is wanted
     urgent: bool = False
+    reading: dict[str, Any] = field(default_factory=dict)  # what the engine understood, kept for staff
 
 
 @dataclass(frozen=True)
@@ -302,7 +303,7 @@ def compose(
     """All replies of one turn. No payload at all is a failure of the engine and raises `ValueError`."""
     if not payloads:
         raise ValueError("the engine decided nothing")
-    result = Composed(state=dict(state))
+    result = Composed(state=dict(state), reading=reading)
     for payload in payloads:
         composer = COMPOSERS.get(str(payload.get("compose")))
         if composer is None:
@@ -313,6 +314,9 @@ def compose(
         result.hand_over = result.hand_over or part.hand_over
         result.urgent = result.urgent or part.urgent
     result.replies = _merge(result.replies)
+    if any(reply.answer["kind"] == "policy" for reply in result.replies):
+        # Inside an intake the next question follows the answer; a follow-up is still about the answer.
+        result.state["last_kind"] = "policy"
     if line := phrases()["foreign"].get(language_of(text)):
         if result.replies:
             first = result.replies[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,6 +38,8 @@ class HttpEngine:
     """The engine's channel `bot.engine.channel`."""
 
     def __init__(self, url: str, token: str, timeout: float) -> None:
+        """`timeout`: seconds for a whole turn."""
+        self._timeout = timeout
         self._client = httpx.AsyncClient(
             base_url=url, headers={"X-Hotline-Token": token}, timeout=timeout, trust_env=False
         )
@@ -45,11 +48,13 @@ class HttpEngine:
         """One turn; never retried, since the caller decides what a failure means."""
         body = {"conversation_id": conversation_id, "message_id": message_id, "text": text, "context": context}
         try:
-            response = await self._client.post("/webhooks/turn/webhook", json=body)
+            # httpx bounds each read; a slow trickle must not hold the citizen longer than the whole bound.
+            async with asyncio.timeout(self._timeout):
+                response = await self._client.post("/webhooks/turn/webhook", json=body)
             response.raise_for_status()
             data = response.json()
             return Decision(list(data["replies"]), dict(data["reading"]), list(data["entities"]))
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        except (TimeoutError, httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise EngineFailed(f"{type(error).__name__}: {error}") from error
 
     async def alive(self) -> bool:

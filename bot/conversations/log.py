@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from bot.conversations.models import Conversation, HandOver, Message
 from bot.errors import HotlineError, Problem
+from bot.settings import settings
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -110,8 +111,11 @@ def find(session: Session, channel: str, external_id: str) -> Message | None:
 
 def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Message, bool]:
     """Store a citizen's message; (message, False) when this delivery was stored before."""
-    known = find(session, inbound.channel, inbound.external_id)
-    if known is not None:
+    # The conversation's row is locked first: the same delivery may be on its way through another process.
+    session.execute(
+        select(Conversation.id).where(Conversation.id == inbound.conversation_id).with_for_update()
+    )
+    if known := find(session, inbound.channel, inbound.external_id):
         return known, False
     message = Message(
         id=str(uuid.uuid4()),
@@ -130,13 +134,21 @@ def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Me
 
 
 def append(
-    session: Session, conversation: Conversation, author: str, reply: Reply, now: datetime, reply_to: str | None = None
+    session: Session,
+    conversation: Conversation,
+    author: str,
+    reply: Reply,
+    now: datetime,
+    reply_to: Message | None = None,
 ) -> Message:
-    """Store a message of the bot, the system or staff."""
+    """Store a message of the bot, the system or staff; `reply_to` is the citizen's message that it answers."""
     extra: dict[str, Any] = {"answer": reply.answer} if reply.answer else {}
     if reply.choices:
+        # Unique over the turns: a button pressed late must not mean what its place means by now.
+        turn = reply_to.seq if reply_to else 0
         extra["choices"] = [
-            {"id": c.id, "label": c.label, "send": c.send, "picked": list(c.picked)} for c in reply.choices
+            {"id": f"{c.id}-{turn}", "label": c.label, "send": c.send, "picked": list(c.picked)}
+            for c in reply.choices
         ]
     if reply.sms:
         extra["sms"] = reply.sms
@@ -150,7 +162,7 @@ def append(
         channel=conversation.channel,
         body=reply.text,
         extra=extra or None,
-        reply_to=reply_to,
+        reply_to=reply_to.id if reply_to else None,
         created_at=now,
     )
     session.add(message)
@@ -158,17 +170,29 @@ def append(
     return message
 
 
-def answer(session: Session, message_id: str, replies: Sequence[Reply], state: dict[str, Any], now: datetime) -> bool:
-    """Store the replies to a message together with the new state; False when it was answered meanwhile."""
+def answer(
+    session: Session,
+    message_id: str,
+    replies: Sequence[Reply],
+    state: dict[str, Any],
+    now: datetime,
+    reading: dict[str, Any] | None = None,
+) -> bool:
+    """Store the replies to a message together with the new state; False when it was answered meanwhile.
+
+    `reading` is what the engine understood; it stays with the citizen's message for staff.
+    """
     won = session.execute(
         update(Message).where(Message.id == message_id, Message.answered_at.is_(None)).values(answered_at=now)
     )
     if won.rowcount != 1:  # type: ignore[attr-defined]
         return False
     message = session.get_one(Message, message_id)
+    if reading:
+        message.extra = (message.extra or {}) | {"reading": reading}
     conversation = session.get_one(Conversation, message.conversation_id)
     for reply in replies:
-        append(session, conversation, "bot", reply, now, reply_to=message_id)
+        append(session, conversation, "bot", reply, now, reply_to=message)
     conversation.state = state
     return True
 
@@ -188,11 +212,14 @@ def unanswered(session: Session, conversation_id: str) -> list[Message]:
     )
 
 
-def conversations_to_resume(session: Session) -> list[str]:
-    """Conversations with a stored message that was never answered (a process died in between)."""
+def conversations_to_resume(session: Session, before: datetime) -> list[str]:
+    """Conversations with a message stored before `before` and never answered (a process died), oldest first."""
     return list(
         session.scalars(
-            select(Message.conversation_id).where(Message.author == "user", Message.answered_at.is_(None)).distinct()
+            select(Message.conversation_id)
+            .where(Message.author == "user", Message.answered_at.is_(None), Message.created_at <= before)
+            .group_by(Message.conversation_id)
+            .order_by(func.min(Message.created_at))
         )
     )
 
@@ -215,16 +242,22 @@ def after(session: Session, conversation_id: str, seq: int, limit: int = 500) ->
 
 
 def last_choices(session: Session, conversation_id: str) -> list[dict[str, Any]]:
-    """The buttons of the last turn that had any, newest message first."""
+    """The buttons of the last turn that had any; those of earlier turns are void."""
     rows = session.scalars(
         select(Message)
         .where(Message.conversation_id == conversation_id, Message.author == "bot")
         .order_by(Message.seq.desc())
-        .limit(6)
+        .limit(12)
     )
     found: list[dict[str, Any]] = []
+    turn: str | None = None
     for message in rows:
-        found += (message.extra or {}).get("choices", [])
+        offered = (message.extra or {}).get("choices", [])
+        if found and message.reply_to != turn:
+            break
+        if offered:
+            turn = message.reply_to
+            found += offered
     return found
 
 
@@ -269,4 +302,6 @@ def as_json(message: Message) -> dict[str, Any]:
         shown["answer"] = extra["answer"]
     if "card" in extra:
         shown["card"] = extra["card"]
+    if "reading" in extra and settings().debug:
+        shown["debug"] = extra["reading"]
     return shown

@@ -7,9 +7,10 @@ decides, so that a message is answered once whoever works on it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import structlog
@@ -24,6 +25,10 @@ from bot.conversations.receipt import receipt_of_message
 from bot.storage import StorageError
 
 logger = structlog.get_logger(__name__)
+
+WAIT_FOR_ENGINE = 60.0  # seconds that messages left by an earlier process wait for an engine that starts
+SWEEP_SECONDS = 20.0  # Messages whose replies could not be stored are tried again this often.
+LEFT_BEHIND = timedelta(seconds=30)  # Older than any turn may take: no other process works on it.
 
 
 def utc_now() -> datetime:
@@ -69,20 +74,41 @@ class Turns:
                 await self._answer(message)
         self._announce(conversation_id)
 
-    async def resume(self) -> int:
-        """Answer what an earlier process stored and did not answer; returns the number of conversations."""
-        left = await asyncio.to_thread(self._to_resume)
+    async def resume(self, older_than: timedelta = timedelta(0)) -> int:
+        """Answer what was stored and not answered; returns the number of conversations that it was.
+
+        One conversation's trouble does not keep the others waiting.
+        """
+        left = await asyncio.to_thread(self._to_resume, self.now() - older_than)
         for conversation_id in left:
-            await self.run(conversation_id)
+            try:
+                await self.run(conversation_id)
+            except Exception as error:
+                logger.exception("resume_failed", conversation=conversation_id, error=type(error).__name__)
         return len(left)
+
+    async def attend(self) -> None:
+        """Answer what an earlier process left (promise 3), then look from time to time for what is left."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_FOR_ENGINE):
+                while not await self.engine.alive():
+                    await asyncio.sleep(0.5)
+        older_than = timedelta(0)
+        while True:
+            try:
+                await self.resume(older_than)
+            except StorageError as error:
+                logger.error("resume_failed", error=str(error))
+            older_than = LEFT_BEHIND
+            await asyncio.sleep(SWEEP_SECONDS)
 
     def _waiting(self, conversation_id: str) -> list[Message]:
         with self.readers() as session:
             return log.unanswered(session, conversation_id)
 
-    def _to_resume(self) -> list[str]:
+    def _to_resume(self, before: datetime) -> list[str]:
         with self.readers() as session:
-            return log.conversations_to_resume(session)
+            return log.conversations_to_resume(session, before)
 
     async def _answer(self, message: Message) -> None:
         facts = await asyncio.to_thread(self._facts, message)
@@ -118,8 +144,16 @@ class Turns:
         try:
             decision = await self.engine.turn(message.conversation_id, message.id, message.body, context)
             return compose(decision.payloads, decision.reading, state, message.body)
-        except (EngineFailed, ValueError, KeyError) as error:
-            logger.error("turn_failed", conversation=message.conversation_id, message=message.id, error=str(error))
+        except Exception as error:
+            # Whatever it was: a message that cannot be answered would hold up all that come after it.
+            known = isinstance(error, (EngineFailed, ValueError))
+            logger.error(
+                "turn_failed",
+                conversation=message.conversation_id,
+                message=message.id,
+                error=f"{type(error).__name__}: {error}",
+                exc_info=not known,
+            )
             return Composed([simple("handoff", phrases()["failure"])], state, hand_over="系统故障")
 
     def _store(self, message: Message, composed: Composed) -> None:
@@ -131,7 +165,7 @@ class Turns:
                 )
                 if not any(r.answer["kind"] in ("emergency", "handoff") for r in composed.replies):
                     composed.replies.append(hand_over_reply(before))
-            if not log.answer(session, message.id, composed.replies, composed.state, now):
+            if not log.answer(session, message.id, composed.replies, composed.state, now, composed.reading):
                 session.rollback()
                 logger.info("answered_elsewhere", message=message.id)
 

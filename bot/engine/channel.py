@@ -78,7 +78,8 @@ async def _turn(
                 body["conversation_id"],
                 input_channel="turn",
                 message_id=body["message_id"],
-                metadata={"context": context, "message_id": body["message_id"]},
+                # Rasa passes the normal form on; actions need the citizen's own words.
+                metadata={"context": context, "message_id": body["message_id"], "text": body["text"]},
             )
         )
     except Exception as error:

@@ -59,31 +59,25 @@ class Neighbours:
     """Retrieval: the cosine of the most similar example of each class."""
 
     def __init__(self) -> None:
-        self.rows: csr_matrix | None = None
-        self.member = np.zeros((0, 0), dtype=bool)
+        self.columns: csr_matrix | None = None  # features × examples
+        self.classes: list[np.ndarray] = []  # indices of the examples of each class
 
     def fit(self, rows: csr_matrix, member: np.ndarray) -> Neighbours:
         """Keep the examples (rows of unit length) and their classes (n × classes, bool)."""
-        self.rows = rows
-        self.member = member
+        # A sentence has a hundred features: its product with columns kept by feature touches only those.
+        self.columns = rows.T.tocsr()
+        self.classes = [np.flatnonzero(column) for column in member.T]
         return self
 
     def scores(self, rows: csr_matrix) -> np.ndarray:
         """Best cosine a class, n × classes; 0 for a class without examples."""
-        assert self.rows is not None
-        cosines = (rows @ self.rows.T).toarray()
-        best = np.zeros((rows.shape[0], self.member.shape[1]), dtype=np.float32)
-        for k in range(self.member.shape[1]):
-            if self.member[:, k].any():
-                best[:, k] = cosines[:, self.member[:, k]].max(axis=1)
+        assert self.columns is not None
+        cosines = (rows @ self.columns).toarray()
+        best = np.zeros((rows.shape[0], len(self.classes)), dtype=np.float32)
+        for k, chosen in enumerate(self.classes):
+            if len(chosen):
+                best[:, k] = cosines[:, chosen].max(axis=1)
         return best
-
-    def nearest(self, row: csr_matrix, count: int = 3) -> list[tuple[float, int]]:
-        """(cosine, index) of the most similar examples, best first."""
-        assert self.rows is not None
-        cosines = (row @ self.rows.T).toarray().ravel()
-        best = np.argsort(-cosines)[:count]
-        return [(float(cosines[i]), int(i)) for i in best]
 
 
 class Acts:

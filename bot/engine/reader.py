@@ -31,8 +31,7 @@ class Reader:
         self.vectorizer = Vectorizer()
         self.act_margins = Margins(balanced=True)
         self.measure_margins = Margins(balanced=False)
-        self.act_neighbours = Neighbours()
-        self.measure_neighbours = Neighbours()
+        self.neighbours = Neighbours()  # classes: the acts, then the sixteen measures
         self.acts = Acts(())
         self.measures = Measures()
         self.topics = OneOf()
@@ -59,15 +58,13 @@ class Reader:
     def _fit_parts(self, rows: csr_matrix, act: np.ndarray, measure: np.ndarray) -> None:
         self.act_margins.fit(rows, act)
         self.measure_margins.fit(rows, measure)
-        self.act_neighbours.fit(rows, act)
-        self.measure_neighbours.fit(rows, measure)
+        self.neighbours.fit(rows, np.hstack([act, measure]))
 
     def _parts(self, rows: csr_matrix) -> Parts:
+        near = self.neighbours.scores(rows)
+        acts = near.shape[1] - len(MEASURES)
         return Parts(
-            self.act_margins.scores(rows),
-            self.measure_margins.scores(rows),
-            self.act_neighbours.scores(rows),
-            self.measure_neighbours.scores(rows),
+            self.act_margins.scores(rows), self.measure_margins.scores(rows), near[:, :acts], near[:, acts:]
         )
 
     def _held_out(self, rows: csr_matrix, act: np.ndarray, measure: np.ndarray) -> Parts:

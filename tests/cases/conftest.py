@@ -12,23 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from bot.cases.calendar import SHANGHAI
-from bot.crypto import DataKey, set_data_key
-from bot.settings import settings
 from bot.storage import make_engine, make_sessions, upgrade
 
 NOW = datetime(2026, 11, 22, 15, 4, tzinfo=SHANGHAI)
-
-
-@pytest.fixture(autouse=True)
-def deployment(tmp_path, monkeypatch):
-    """A home, a key and settings of the test's own."""
-    monkeypatch.setenv("HOTLINE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HOTLINE_DATABASE_URL", raising=False)
-    settings.cache_clear()
-    set_data_key(DataKey(bytes(range(32))))
-    yield tmp_path / "home"
-    set_data_key(None)
-    settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bot.cases.intake import Draft, Step, Turn, advance, begin, parts, question
+from bot.cases.intake import Draft, Step, Turn, advance, begin, missing, parts, question
 
-DIALOGUES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("intake_dialogues.yml").read_text("utf-8"))
+DIALOGUES: list[dict[str, Any]] = yaml.safe_load(
+    Path(__file__).with_name("intake_dialogues.yml").read_text("utf-8")
+)
 
 
 def turn_of(data: dict[str, Any]) -> Turn:
@@ -61,9 +65,314 @@ def test_dialogue(dialogue: dict[str, Any]) -> None:
         assert name not in draft.fields
     if "anonymous" in dialogue:
         assert draft.anonymous is dialogue["anonymous"]
-    assert draft.type == dialogue.get("final_type", dialogue["type"] if "final_type" not in dialogue else draft.type)
+    assert draft.type == dialogue.get(
+        "final_type", dialogue["type"] if "final_type" not in dialogue else draft.type
+    )
     if "parts" in dialogue:
         assert [part.type for part in parts(draft)] == dialogue["parts"]
     for words in dialogue.get("never", []):
         for one in steps:
             assert words not in json.dumps(one.draft.model_dump(), ensure_ascii=False), words
+
+
+# -- single rules -----------------------------------------------------------------------------------
+
+FULL = Draft(
+    type="complaint",
+    fields={
+        "respondent": "卓展",
+        "respondent_address": "重庆路",
+        "facts": "表停了，3月5号买的",
+        "request": "退款",
+        "name": "张月",
+        "phone": "13904321187",
+    },
+    step="review",
+    asked="review",
+    privacy_shown=True,
+)
+
+
+def at_review(text: str, act: str = "inform", entities: list[dict[str, Any]] | None = None) -> Step:
+    return advance(FULL, Turn(text=text, act=act, entities=entities or []))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "确认提交",
+        "对",
+        "嗯都对",
+        "没问题",
+        "提交吧",
+        "ok",
+        "没错没错",
+        "全对",
+        "对，谢谢你",
+        "是的 提交",
+        "👌对",
+    ],
+)
+@pytest.mark.parametrize("act", ["affirm", "inform", "chitchat", "oos"])
+def test_an_explicit_yes_submits(text: str, act: str) -> None:
+    step = at_review(text, act)
+    assert step.outcome == "submit"
+    assert step.question is None
+    assert step.draft.fields == FULL.fields
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["不对", "先别提交", "等等", "提交了吗", "确认提交吗？", "谢谢", "对了还有，他骂人"],
+        *[
+            "对，再加一条，他家还卖假烟",
+            "电话错了",
+            "不提交了",
+            "改一处",
+            "嗯？",
+            "卓展",
+            "13904321189",
+            "不行",
+            "算了",
+        ],
+        *["", "👍"],
+    ],
+)
+def test_nothing_else_submits_even_if_the_classifier_hears_a_yes(text: str) -> None:
+    step = at_review(text, "affirm")
+    assert step.outcome in ("ask", "review")
+
+
+def test_hm_is_a_yes_only_where_the_classifier_hears_one() -> None:
+    assert at_review("嗯", "affirm").outcome == "submit"
+    assert at_review("嗯", "inform").outcome == "review"
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("电话说错了是1188", "phone", "13904321188"),
+        ("后四位是1188，写错了", "phone", "13904321188"),
+        ("前三位错了，是138", "phone", "13804321187"),
+        ("电话不是13904321187，是13904321188", "phone", "13904321188"),
+        ("手机号最后四位写错了，应该是一一八八", "phone", "13904321188"),
+        ("名字，是喜悦的悦，不是月亮的月", "name", "张悦"),
+        ("姓错了，是立早章", "name", "章月"),
+        ("我叫张悦", "name", "张悦"),
+        ("不是卓展是欧亚", "respondent", "欧亚"),
+        ("店名改成卓展购物中心", "respondent", "卓展购物中心"),
+        ("地址说错了，在红旗街", "respondent_address", "红旗街"),
+        ("要求不是退款，是换货", "request", "换货"),
+        ("改成换一块新的", "request", "换一块新的"),
+        ("退款三千也行", "request", "退款三千也行"),
+    ],
+)
+def test_corrections_at_review(text: str, field: str, value: str) -> None:
+    step = at_review(text, "correct")
+    assert step.draft.fields == FULL.fields | {field: value}
+    assert step.outcome == "review"
+
+
+def test_a_corrected_story_keeps_both() -> None:
+    step = at_review("经过说错了，是3月6号买的不是3月5号")
+    assert step.draft.fields["facts"] == "表停了，3月5号买的\n经过说错了，是3月6号买的不是3月5号"
+
+
+@pytest.mark.parametrize(
+    "text", ["电话写错了是1390432118", "电话改成139043211888", "手机号不对，是29904321187"]
+)
+def test_a_correction_to_an_invalid_phone_keeps_the_old_one_and_asks(text: str) -> None:
+    step = at_review(text, "correct")
+    assert step.draft.fields == FULL.fields
+    assert step.question and step.question.field == "phone"
+    assert "11位" in "".join(step.say)
+
+
+def test_a_number_of_the_summary_names_the_field() -> None:
+    step = at_review("第六项不对")
+    assert step.question and step.question.field == "phone"
+    assert advance(step.draft, Turn(text="不改了，继续登记", act="resume")).outcome == "review"
+
+
+def test_every_button_leads_somewhere() -> None:
+    asked = question(FULL)
+    assert asked.choices == ["确认提交", "改一处", "不提交了"]
+    which = at_review("改一处")
+    assert which.question
+    for label in which.question.choices:
+        step = advance(which.draft, Turn(text=label, act="oos"))
+        assert step.question and step.question.field != "which", label
+    stop = at_review("不提交了")
+    assert stop.question and stop.question.choices == ["不登记了", "继续登记"]
+    assert advance(stop.draft, Turn(text="不登记了", act="oos")).outcome == "cancelled"
+    assert advance(stop.draft, Turn(text="继续登记", act="oos")).outcome == "review"
+
+
+def test_a_story_that_mentions_giving_up_does_not_cancel() -> None:
+    draft = Draft(
+        type="complaint", fields={"respondent": "卓展", "respondent_address": "重庆路"}, asked="facts"
+    )
+    step = advance(draft, Turn(text="老板娘求我算了不投诉了，答应退一半，到现在也没给", act="cancel"))
+    assert step.draft.asked == "request"
+    assert "不投诉了" in step.draft.fields["facts"]
+
+
+def test_the_wrong_act_does_not_swallow_a_value() -> None:
+    draft = Draft(type="suggestion", fields={"facts": "多装路灯"}, asked="name")
+    for act in ("skip", "cancel", "deny", "resume", "affirm", "oos", "policy"):
+        assert advance(draft, Turn(text="崔成浩", act=act)).draft.fields["name"] == "崔成浩"
+
+
+def test_privacy_notice_comes_with_the_first_question_only() -> None:
+    step = begin("complaint", Turn(text="我要投诉"))
+    assert step.privacy and step.privacy.short in step.say
+    assert step.draft.privacy_shown and step.draft.privacy_version == step.privacy.version
+    for words in ("谁", "为什么", "收集哪些", "转给谁", "保存多久", "权利", "12315"):
+        assert words in step.privacy.full
+    assert advance(step.draft, Turn(text="卓展")).privacy is None
+
+
+def test_the_given_draft_is_left_as_it_is() -> None:
+    before = FULL.model_dump_json()
+    at_review("电话说错了是1188")
+    at_review("改按企业诉求登记")
+    assert FULL.model_dump_json() == before
+
+
+def test_unknown_and_odd_entities_do_no_harm() -> None:
+    odd = [
+        {"entity": "phone", "value": "13596001234"},
+        {"entity": "colour", "value": "红", "start": 0, "end": 1},
+        {"entity": "name", "value": "", "start": 5, "end": 900},
+        {"value": "x"},
+    ]
+    draft = Draft(type="suggestion", fields={"facts": "多装路灯", "name": "李强"}, asked="phone")
+    assert advance(draft, Turn(text="打13596001234", entities=odd)).draft.fields["phone"] == "13596001234"
+
+
+def test_without_the_engines_entities_the_asked_field_is_still_taken() -> None:
+    step = begin("complaint", Turn(text="我要投诉"))
+    for text in (
+        "百惠乐超市，二道那边",
+        "酸奶过期半个月了",
+        "退钱，退三千",
+        "孙月",
+        "１９９ ０４３１ ７４２８",
+    ):
+        step = advance(step.draft, Turn(text=text))
+    assert step.outcome == "review"
+    assert step.draft.fields == {
+        "respondent": "百惠乐超市",
+        "respondent_address": "二道那边",
+        "facts": "酸奶过期半个月了",
+        "request": "退钱，退三千",
+        "name": "孙月",
+        "phone": "19904317428",
+    }
+
+
+def test_anonymous_part_tells_nothing_about_the_citizen() -> None:
+    draft = FULL.model_copy(update={"also_report": True, "anonymous": True})
+    draft.fields = FULL.fields | {
+        "facts": "我叫张月，电话139****1187，住红旗街9号，买的表是假的",
+        "address": "红旗街9号",
+    }
+    complaint, report = parts(draft)
+    assert complaint.fields == draft.fields and not complaint.anonymous
+    assert report.anonymous and report.type == "report"
+    assert not {"name", "phone", "address", "request"} & set(report.fields)
+    for secret in ("张月", "1187", "红旗街9号"):
+        assert secret not in json.dumps(report.fields, ensure_ascii=False)
+    assert "买的表是假的" in report.fields["facts"]
+
+
+def test_a_suggestion_without_a_phone_is_an_anonymous_part() -> None:
+    (part,) = parts(Draft(type="suggestion", fields={"facts": "多装路灯"}))
+    assert part == ("suggestion", {"facts": "多装路灯"}, True)
+
+
+def test_farmers_supplies_are_no_business() -> None:
+    draft = FULL.model_copy(deep=True)
+    draft.fields["facts"] = "我们家进的种子不出芽，春天批发的"
+    assert "改按企业诉求登记" not in question(draft).choices
+    draft.fields["facts"] = "我们公司批发的桌子坏了"
+    assert "改按企业诉求登记" in question(draft).choices
+
+
+def test_injury_is_asked_once_and_only_whether() -> None:
+    draft = Draft(
+        type="complaint", fields={"respondent": "卓展", "respondent_address": "重庆路"}, asked="facts"
+    )
+    hurt = advance(draft, Turn(text="吃完上吐下泻"))
+    assert hurt.question and hurt.question.field == "injury" and "不用说病情" in hurt.question.text
+    treated = advance(draft, Turn(text="吃完上吐下泻，去医院挂水了"))
+    assert treated.question and treated.question.field == "request"
+
+
+def test_wording_promises_nothing() -> None:
+    text = (Path(__file__).parents[2] / "bot" / "cases" / "intake.yml").read_text("utf-8")
+    for forbidden in ("已受理", "一定", "保证", "您有权", "私下", "协商解决", "马上处理", "尽快"):
+        assert forbidden not in text, forbidden
+
+
+ACTS = [
+    "affirm",
+    "deny",
+    "cancel",
+    "correct",
+    "resume",
+    "skip",
+    "complaint",
+    "report",
+    "oos",
+    "policy",
+    "chitchat",
+    "inform",
+]
+PIECES = [
+    *[
+        "我叫孙月",
+        "13904321187",
+        "1390432118",
+        "不对",
+        "对",
+        "算了",
+        "不知道",
+        "百惠乐超市",
+        "红旗街",
+        "退钱",
+        "电话错了",
+    ],
+    *["匿名", "😀", "第2个", "是", "不是", "改成", "，", "。", " ", "\n", "1188", "卓展", "的", "也要举报"],
+    *["改按企业诉求登记", "220102198503121234"],
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    type_=st.sampled_from(["complaint", "request", "report", "suggestion"]),
+    turns=st.lists(
+        st.tuples(
+            st.one_of(st.text(max_size=30), st.lists(st.sampled_from(PIECES), max_size=5).map("".join)),
+            st.sampled_from(ACTS),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+)
+def test_any_dialogue_goes_on(type_: Any, turns: list[tuple[str, str]]) -> None:
+    step = begin(type_, Turn(text=turns[0][0], act=turns[0][1]))
+    for text, act in turns[1:]:
+        if step.question is None:
+            break
+        assert question(step.draft) == step.question
+        step = advance(Draft.model_validate_json(step.draft.model_dump_json()), Turn(text=text, act=act))
+        phone = step.draft.fields.get("phone", "13904321187")
+        assert len(phone) >= 10 and phone.replace("-", "").isdigit()
+        if step.draft.type == "report" and step.draft.anonymous:
+            assert not {"name", "phone"} & set(step.draft.fields)
+    assert (step.question is None) == (step.outcome in ("submit", "cancelled"))
+    if step.outcome == "submit":
+        assert missing(step.draft) == []
+    assert all(line.strip() for line in step.say)

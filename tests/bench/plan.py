@@ -1,0 +1,34 @@
+"""How much is measured: a full run, or a quick one that only shows that everything works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class BenchError(Exception):
+    """A measurement cannot be made; the text says why."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Repetitions and sizes of one run."""
+
+    epochs: int = 100  # of DIET
+    trainings: int = 3  # of ours; the stock model is trained once
+    starts: int = 3
+    parses: int = 200  # of each
+    early: int = 5  # the early turn of a conversation that is timed …
+    late: int = 300  # … and the late one
+    early_conversations: int = 20
+    around: int = 20  # late turns that are timed: `late` is the middle of them
+    rounds: int = 3  # of throughput
+    seconds: float = 15.0  # of each throughput round
+    cap: float = 1200.0  # seconds for the long conversation
+
+
+def quick(epochs: int) -> Plan:
+    """A few minutes with a small stock model; its figures are for no document."""
+    return Plan(
+        epochs=epochs, trainings=1, starts=1, parses=20, late=40, early_conversations=3, around=6,
+        rounds=1, seconds=3.0, cap=120.0,
+    )  # fmt: skip

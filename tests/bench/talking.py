@@ -1,0 +1,113 @@
+"""Talking to the two bots in the same words: open a conversation, say something, parse."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Protocol
+
+import httpx
+
+from tests.bench.instances import Ours, Stock
+from tests.bench.plan import BenchError
+
+TIMEOUT = 60.0  # seconds: the stock bot is slow late in a conversation, not dead
+
+
+class Talk(Protocol):
+    """One bot, as the measurements see it. Every call raises `BenchError` unless the answer is usable."""
+
+    name: str
+
+    async def open(self) -> Any:
+        """A new conversation."""
+        ...
+
+    async def say(self, conversation: Any, text: str) -> bool:
+        """One turn; whether a measure was named in the answer."""
+        ...
+
+    async def parse(self, text: str) -> None:
+        """Understand one sentence, no conversation."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def _client(url: str, **more: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, trust_env=False, timeout=TIMEOUT, **more)
+
+
+def _body(response: httpx.Response, wanted: int = 200) -> Any:
+    if response.status_code != wanted:
+        raise BenchError(f"{response.request.url} answered {response.status_code}: {response.text[:300]}")
+    return response.json()
+
+
+class TalkToOurs:
+    """The public API; for parsing alone the engine's only route, which decides the turn as well."""
+
+    name = "ours"
+
+    def __init__(self, instance: Ours) -> None:
+        self.public = _client(instance.url)
+        self.engine = _client(instance.engine_url, headers={"X-Hotline-Token": instance.engine_token()})
+
+    async def open(self) -> tuple[str, dict[str, str]]:
+        """Path of the messages and the headers that open it."""
+        body = _body(await self.public.post("/api/v1/conversations", json={"channel": "widget"}), 201)
+        path = f"/api/v1/conversations/{body['conversation_id']}/messages"
+        return path, {"Authorization": f"Bearer {body['token']}"}
+
+    async def say(self, conversation: tuple[str, dict[str, str]], text: str) -> bool:
+        """Stored, understood, composed, stored again: the whole turn."""
+        path, headers = conversation
+        message = {"client_message_id": str(uuid.uuid4()), "text": text}
+        replies = _body(await self.public.post(path, json=message, headers=headers))["replies"]
+        if not replies:
+            raise BenchError(f"No reply to “{text}”.")
+        return any((reply.get("answer") or {}).get("kind") == "policy" for reply in replies)
+
+    async def parse(self, text: str) -> None:
+        """The engine's turn route."""
+        turn = {"conversation_id": str(uuid.uuid4()), "message_id": str(uuid.uuid4()), "text": text}
+        body = _body(await self.engine.post("/webhooks/turn/webhook", json=turn))
+        if not body.get("reading"):
+            raise BenchError(f"No reading of “{text}”.")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.public.aclose()
+        await self.engine.aclose()
+
+
+class TalkToStock:
+    """Rasa's `rest` channel and `POST /model/parse`."""
+
+    name = "stock"
+
+    def __init__(self, instance: Stock, clauses: frozenset[str]) -> None:
+        self.client = _client(instance.url)
+        self.clauses = clauses
+
+    async def open(self) -> str:
+        """A sender nobody has used."""
+        return str(uuid.uuid4())
+
+    async def say(self, conversation: str, text: str) -> bool:
+        """One turn through the `rest` channel."""
+        message = {"sender": conversation, "message": text}
+        replies = _body(await self.client.post("/webhooks/rest/webhook", json=message))
+        if not replies:
+            raise BenchError(f"No reply to “{text}”.")
+        return any(reply.get("text") in self.clauses for reply in replies)
+
+    async def parse(self, text: str) -> None:
+        """Understanding alone."""
+        if "intent" not in _body(await self.client.post("/model/parse", json={"text": text})):
+            raise BenchError(f"No reading of “{text}”.")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
