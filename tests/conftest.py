@@ -1,6 +1,7 @@
 """What every test of the service gets; tests/engine and tests/e2e put their own in its place."""
 
 import os
+import shutil
 
 import pytest
 
@@ -23,3 +24,47 @@ def deployment(tmp_path, monkeypatch):
     set_data_key(None)
     for cache in caches:
         cache.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """An empty SQLite file at the newest migration, to be copied."""
+    from bot.storage import upgrade
+
+    path = tmp_path_factory.mktemp("migrated") / "hotline.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def clock():
+    """A clock at Sunday 2026-11-22, 15:04 in Jilin."""
+    from tests.harness import Clock
+
+    return Clock()
+
+
+@pytest.fixture
+def make_hotline(deployment, migrated, clock):
+    """Makes a gateway on a scripted engine and a database of its own; keywords are settings."""
+    from bot.settings import Settings
+    from tests.harness import Hotline
+
+    made = []
+
+    def make(busy_timeout=5.0, **settings):
+        config = Settings(**({"rate_limits": "off"} | settings))
+        if not (config.home_dir / "hotline.db").exists():
+            shutil.copy(migrated, config.home_dir / "hotline.db")
+        made.append(Hotline(config, clock, busy_timeout=busy_timeout))
+        return made[-1]
+
+    yield make
+    for hotline in made:
+        hotline.close()
+
+
+@pytest.fixture
+def hotline(make_hotline):
+    """A gateway on a scripted engine and a database of its own."""
+    return make_hotline()

@@ -29,6 +29,7 @@ from bot.cases.fields import (
     wording,
 )
 from bot.cases.record import (
+    ASKED_ONCE,
     CANCEL,
     REVIEW,
     WHICH,
@@ -419,6 +420,8 @@ def _answering(now: _Turn) -> Step:
         return now.miss(say("later"))
     lines = _hear(now, text, now.entities, asked)
     if lines:
+        if asked in ASKED_ONCE and asked not in draft.fields:
+            draft.skipped.append(asked)
         return now.end(*lines)
     return now.miss(say("unclear") if draft.misses == 0 else str(of_field(asked, "why", draft.type)))
 

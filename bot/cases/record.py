@@ -28,6 +28,8 @@ RecordType = Literal["complaint", "request", "report", "suggestion"]
 Outcome = Literal["ask", "review", "submit", "cancelled"]
 
 CANCEL, WHICH, REVIEW = "cancel", "which", "review"  # what may be asked besides a field
+# A citizen who tells something else instead is not asked for these again: the summary shows the gap.
+ASKED_ONCE = ("respondent_address",)
 
 
 class Turn(BaseModel):
@@ -199,6 +201,8 @@ def rows(draft: Draft) -> list[tuple[str, str]]:
             found.append((name, display(name, draft.fields[name])))
         elif name == "address" and draft.type == "complaint":
             found.append((name, words["unfilled_address"]))
+        elif name in ASKED_ONCE and name in draft.skipped:
+            found.append((name, words["unfilled_respondent_address"]))
     return found
 
 

@@ -26,6 +26,7 @@ class Thresholds:
     answer: float = 0.5  # a measure at or above is answered
     second: float = 0.5  # a further measure at or above is answered as well
     ask: float = 0.2  # measures at or above are offered when none reaches `answer`
+    sure: float = 0.9  # a measure at or above is answered although the words look ambiguous
     faint: float = 0.06  # the least a measure must have when the act is surely a policy question
     lead: float = 2.5  # how many times the second measure the first must have to be answered alone
     interrupt: float = 0.6  # act score at which a question interrupts an intake
@@ -73,6 +74,7 @@ class Scores:
     facets: dict[str, float]
     near: float  # cosine of the most similar example of any act
     given: Callable[[str, Sequence[int]], float]
+    meanings: tuple[int, ...] = ()  # measures that ambiguous words like these may mean
 
     @property
     def act(self) -> str:
@@ -128,9 +130,11 @@ def named_clause(text: str) -> int | None:
 # something after a question and next to nothing after a policy answer. Chosen on tests/eval/dev_dialogues.yml.
 FRESH = {"followup": 0.12, "more": 0.3, **dict.fromkeys(BARE, 0.15)}
 AFTER_ANSWER = {"followup": 6.0, "more": 1.5, **dict.fromkeys(BARE, 0.1)}
+AFTER_STATUS = {"status": 10.0, "followup": 0.3, **dict.fromkeys(CASES, 0.2)}
 IN_FOCUS = {"followup": 2.5, "more": 1.0, **dict.fromkeys(BARE, 0.2)}
 IN_INTAKE = {"followup": 0.3, "more": 0.3, "oos": 0.3, "notice": 0.5, **dict.fromkeys(BARE, 3.0)}
 
+_CASE_WORDS = re.compile(r"(我|俺|咱)们?(还|就|也)?(要|想|得|来)(实名|匿名)?(投诉|举报)(?!.{0,4}(怎么|咋|吗|流程|电话))")
 _BACK = re.compile(r"刚才|方才|前面|上一|先头|说回|回到|头一个|第一个")
 _ELLIPSIS = re.compile(r"^(那|那么|然后|再有)?.{1,9}(呢|咋办|咋说|行不|行吗|行么|算不|也行|可以吗|能行)[?!。]*$")
 
@@ -141,6 +145,8 @@ def with_context(scores: Scores, context: Context) -> Scores:
         factors = {"followup": 2.0, "oos": 0.5}
     elif context.intake:
         factors = IN_INTAKE
+    elif context.last_kind == "status":
+        factors = AFTER_STATUS
     elif context.focus:
         factors = AFTER_ANSWER if context.last_kind == "policy" else IN_FOCUS
     else:
@@ -197,7 +203,13 @@ class Gate:
             if best[0][1] < self.thresholds.answer:
                 return self._policy(scores, context.before, "back to the measure before", score)
         if act == "ambiguous":
-            return self._ask(best, score, "several measures fit the same words")
+            if best[0][1] >= self.thresholds.sure:
+                return self._about_measures(text, scores, context, best, score)
+            options = tuple(n for n, _ in best if n in scores.meanings) or scores.meanings
+            return Reading("ask_back", score, "several measures fit the same words", options=options[:3])
+        if act not in CASES and _CASE_WORDS.search(text) and act not in ("policy", "status", "emergency", "handoff"):
+            act = max(CASES, key=lambda a: scores.acts.get(a, 0.0))
+            return Reading(act, scores.acts.get(act, 0.0), "says so in words")
         if act == "policy":
             return self._about_measures(text, scores, context, best, score)
         if act in ("followup", "more") or (context.focus and act not in CASES and _ELLIPSIS.match(text)):

@@ -32,6 +32,8 @@ class Reader:
         self.act_margins = Margins(balanced=True)
         self.measure_margins = Margins(balanced=False)
         self.neighbours = Neighbours()  # classes: the acts, then the sixteen measures
+        self.ambiguous = Neighbours()  # one class for each set of measures that the same words may mean
+        self.meanings: list[tuple[int, ...]] = []
         self.acts = Acts(())
         self.measures = Measures()
         self.topics = OneOf()
@@ -53,6 +55,11 @@ class Reader:
         self.measures.fit(held_out.take(clear), policy[clear], oos[clear], measure[clear])
         self._fit_facets(rows, examples)
         self._fit_topics(rows, examples)
+        unclear = [i for i, e in enumerate(examples) if e.ambiguous]
+        self.meanings = sorted({examples[i].measures for i in unclear})
+        member = np.array([[examples[i].measures == some for some in self.meanings] for i in unclear], dtype=bool)
+        if unclear:
+            self.ambiguous.fit(rows[unclear], member)
         return self
 
     def _fit_parts(self, rows: csr_matrix, act: np.ndarray, measure: np.ndarray) -> None:
@@ -124,5 +131,6 @@ class Reader:
             measures={n: float(p) for n, p in zip(MEASURES, measures)},
             facets=dict(self.facets.rank(row)),
             near=float(parts.act_near.max()),
+            meanings=self.meanings[int(self.ambiguous.scores(row)[0].argmax())] if self.meanings else (),
             given=lambda facet, some: self.given.probability(row, facet, some),
         )

@@ -5,7 +5,7 @@
 Every example is read by a `Reader` that did not see it (five folds), and the examples on which reading and
 label differ most are printed with their file: for each measure, act and facet, and for `specified`. A
 surprise is a question to a person, not an error: a rare but right sentence surprises as well. The lines at
-the top say how often reading and label agree. About a minute on one core.
+the top say how often reading and label agree. Two to three minutes on one core.
 """
 
 from __future__ import annotations
@@ -146,7 +146,9 @@ def show(title: str, surprises: Iterable[Surprise], most: int) -> None:
 def main() -> None:
     """Read the arguments, review, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measure", type=int, choices=MEASURES, metavar="N", help="only this measure, 1 to 16")
+    parser.add_argument(
+        "--measure", type=int, choices=MEASURES, metavar="N", help="only this measure, 1 to 16"
+    )
     parser.add_argument("--most", type=int, default=10, metavar="COUNT", help="examples in each list (10)")
     args = parser.parse_args()
     examples = distinct(replace(e, text=normalise(e.text) or "?") for e in read(FOLDER))

@@ -17,6 +17,8 @@ _EMOJI = re.compile(
 )
 _REPEAT = re.compile(r"(.)\1{3,}")
 _SPACE = re.compile(r"\s+")
+# Speech recognition writes hotline numbers out.
+_SPOKEN = ((re.compile(r"[一幺]\s?二\s?三\s?[一幺]\s?五|1\s2\s3\s1\s5"), "12315"), (re.compile(r"[一幺]二三四五(?!六)"), "12345"))
 _CJK_GAP = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 
 
@@ -31,6 +33,8 @@ def normalise(text: str) -> str:
     text = _EMOJI.sub(" ", text)
     text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
     text = _to_simplified().convert(text).lower()
+    for spoken, digits in _SPOKEN:
+        text = spoken.sub(digits, text)
     text = _REPEAT.sub(r"\1\1\1", text)
     text = _CJK_GAP.sub("", _SPACE.sub(" ", text)).strip()
     return text.lstrip("/").strip() if text.startswith("/") else text

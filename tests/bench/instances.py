@@ -102,8 +102,9 @@ class Instance:
         """What all processes hold now."""
         infos = [process.memory_full_info() for process in self.processes()]
         resident = sum(info.rss for info in infos) / 2**20
-        pss = [getattr(info, "pss", None) for info in infos]
-        return Memory(resident, None if None in pss else sum(pss) / 2**20)
+        if not all(hasattr(info, "pss") for info in infos):
+            return Memory(resident, None)
+        return Memory(resident, sum(info.pss for info in infos) / 2**20)
 
     def stop(self) -> None:
         """Ask it to end, then end what is left of exactly these processes."""

@@ -89,7 +89,7 @@ def _stories(intents: list[str]) -> list[dict[str, Any]]:
     """Short walks over two or three intents, for TED to learn from; none contradicts a rule."""
     policy = [name for name in intents if name.startswith("policy_")]
     other = [name for name in intents if not name.startswith("policy_")]
-    walks = [[first, second] for first, second in zip(policy, policy[1:] + policy[:1])]
+    walks = [[first, second] for first, second in zip(policy, policy[1:] + policy[:1], strict=True)]
     walks += [["chitchat", name, "handoff"] for name in policy]
     walks += [[name, policy[i % len(policy)]] for i, name in enumerate(other)]
     return [
@@ -116,7 +116,8 @@ def write(folder: Path, epochs: int) -> int:
             "version": "3.1",
             "intents": intents,
             "responses": {
-                f"utter_{name}": [{"text": said.get(name, OTHER_REPLY)}] for name in [*intents, "nlu_fallback"]
+                f"utter_{name}": [{"text": said.get(name, OTHER_REPLY)}]
+                for name in [*intents, "nlu_fallback"]
             },
             "session_config": {"session_expiration_time": 60, "carry_over_slots_to_new_session": True},
         },

@@ -1,0 +1,79 @@
+"""`make bench`: this assistant beside the stock Rasa pipeline, in one run, on the same data and machine.
+
+`python -m tests.bench.compare --help` lists the options; docs/bench/README.md says what each row means.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bot.evaluation.samples import EvaluationError
+from bot.processes import SetupError
+from bot.settings import ROOT
+from tests.bench import machine
+from tests.bench.findings import report, rows
+from tests.bench.measuring import HOME, run
+from tests.bench.plan import BenchError, Plan
+from tests.bench.plan import quick as quick_plan
+from tests.bench.report import HEAD, Row, cells, document
+
+DOCS = ROOT / "docs" / "bench"
+
+Quick = Annotated[
+    bool, typer.Option("--quick", help="few repetitions, a stock model of 5 epochs: a smoke test")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="epochs of DIET; default 100, with --quick 5")]
+SkipStock = Annotated[bool, typer.Option("--skip-stock", help="ours alone")]
+Retrain = Annotated[bool, typer.Option("--retrain", help="train the stock model even if there is one")]
+Record = Annotated[bool, typer.Option("--record", help="write docs/bench/latest.md and latest.json")]
+
+
+def _print(table: list[Row], whole: dict[str, Any]) -> None:
+    console = Console(width=None if Console().is_terminal else 130)
+    shown = Table(*HEAD)
+    for row in table:
+        shown.add_row(*cells(row))
+    console.print(shown)
+    for note in whole["notes"]:
+        console.print(f"- {note}", markup=False, highlight=False)
+    missed = [f"{row.label} ({what})" for row in table for what, holds in row.demands if not holds]
+    console.print(f"missed: {'; '.join(missed) or 'nothing'}", markup=False, highlight=False)
+
+
+def _write(table: list[Row], whole: dict[str, Any], *, record: bool) -> None:
+    for folder, name in [(HOME, "last"), *([(DOCS, "latest")] if record else [])]:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        (folder / f"{name}.md").write_text(document(whole, table), "utf-8")
+
+
+def main(
+    quick: Quick = False,
+    epochs: Epochs = None,
+    skip_stock: SkipStock = False,
+    retrain: Retrain = False,
+    record: Record = False,
+) -> None:
+    """Measure this assistant beside the stock Rasa pipeline."""
+    if record and (quick or skip_stock or epochs is not None):
+        raise typer.BadParameter("--record is for whole runs: without --quick, --skip-stock and --epochs.")
+    plan = quick_plan(epochs or 5) if quick else Plan(epochs=epochs or 100)
+    host = machine.describe()
+    try:
+        found = run(plan, with_stock=not skip_stock, again=retrain)
+    except (BenchError, EvaluationError, SetupError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    table = rows(found, plan)
+    whole = report(found, plan, host, table)
+    _print(table, whole)
+    _write(table, whole, record=record)
+
+
+if __name__ == "__main__":
+    typer.run(main)
