@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -191,11 +192,37 @@ class Hotline:
         again.__dict__ |= talk.__dict__ | {"http": self.http}
         return again
 
+    async def streamed(self, talk: Talk, last: int, count: int) -> list[dict[str, Any]]:
+        """`count` events of a stream after seq `last` and then a broken connection, without a socket."""
+        gone = asyncio.Event()
+        raw = b""
+        if count == 0:
+            gone.set()
+
+        async def receive() -> dict[str, Any]:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            nonlocal raw
+            raw += message.get("body", b"")
+            if raw.count(b"data: ") >= count:
+                gone.set()
+
+        headers = [(b"authorization", f"Bearer {talk.token}".encode()), (b"last-event-id", str(last).encode())]
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+            "path": f"{talk.path}/events", "raw_path": f"{talk.path}/events".encode(), "query_string": b"",
+            "root_path": "", "headers": headers, "client": ("test", 1), "server": ("hotline.test", 80),
+        }  # fmt: skip
+        await asyncio.wait_for(self.app(scope, receive, send), 10)
+        found = re.findall(r"^data: (.+)$", raw.decode(), re.M)
+        return [json.loads(data) for data in found[:count]]
+
     @asynccontextmanager
     async def served(self) -> AsyncIterator[httpx.AsyncClient]:
         """A client of the app on a real socket: for streams, and for bodies as they come from the network."""
         server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_config=None, timeout_graceful_shutdown=1))
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         task = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)
