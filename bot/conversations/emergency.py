@@ -24,6 +24,7 @@ class Topic:
     say: str
     ask: str
     call: tuple[str, ...]
+    always: bool = False  # also in the words of a story
 
 
 @lru_cache
@@ -36,6 +37,7 @@ def _rules() -> tuple[tuple[re.Pattern[str], ...], dict[str, Topic]]:
             entry["say"],
             entry["ask"],
             tuple(entry["call"]),
+            bool(entry.get("always")),
         )
         for name, entry in data["topics"].items()
     }
@@ -51,9 +53,8 @@ def check(text: str) -> Topic | None:
     """The danger that the words of `text` signal as happening now, or None."""
     past, known = _rules()
     normal = normalise(text)
-    if any(p.search(normal) for p in past):
-        return None
+    story = any(p.search(normal) for p in past)
     for topic in known.values():
-        if any(s.search(normal) for s in topic.signals):
+        if (topic.always or not story) and any(s.search(normal) for s in topic.signals):
             return topic
     return None

@@ -12,6 +12,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import jieba
 import joblib
 from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
@@ -143,8 +144,7 @@ class ReadingClassifier(GraphComponent):
         if reader is None or not message.get(TEXT):
             return
         text = message.get(TEXT)
-        row = reader.row(text, _tokens(message))
-        scores = reader.read(row)
+        scores, row = reader.understand(text, jieba.lcut)
         metadata = message.get("metadata")
         context = Context.read(metadata.get("context") if isinstance(metadata, dict) else None)
         decision = self.gate.decide("" if text == "?" and message.get(RAW) != "?" else text, scores, context)

@@ -29,6 +29,7 @@ class Thresholds:
     sure: float = 0.9  # a measure at or above is answered although the words look ambiguous
     faint: float = 0.06  # the least a measure must have when the act is surely a policy question
     lead: float = 2.5  # how many times the second measure the first must have to be answered alone
+    part: float = 0.9  # a measure and the act policy, in one part of the message, to be added
     interrupt: float = 0.6  # act score at which a question interrupts an intake
 
 
@@ -66,6 +67,17 @@ class Context:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One part of a message: its act, its likeliest measures, and whether it says what is not meant."""
+
+    act: str
+    score: float
+    measures: dict[int, float]
+    denied: bool
+    asks: bool = True
+
+
+@dataclass(frozen=True)
 class Scores:
     """What the models said about one message."""
 
@@ -75,6 +87,7 @@ class Scores:
     near: float  # cosine of the most similar example of any act
     given: Callable[[str, Sequence[int]], float]
     meanings: tuple[int, ...] = ()  # measures that ambiguous words like these may mean
+    parts: tuple[Part, ...] = ()  # the message's parts, each read for itself
 
     @property
     def act(self) -> str:
@@ -248,7 +261,7 @@ class Gate:
         limits = self.thresholds
         if best[0][1] >= limits.answer:
             chosen = [best[0][0]] + [n for n, p in best[1:4] if p >= limits.second]
-            return self._policy(scores, tuple(chosen), "measure named", score)
+            return self._policy(scores, self._by_parts(chosen, scores.parts), "measure named", score)
         # Without a measure of its own it goes on about the one in focus.
         if context.focus and best[0][1] < limits.ask and (len(text) <= 16 or scores.acts.get("followup", 0) >= 0.05):
             return self._policy(scores, context.focus, "no measure of its own, one in focus", score)
@@ -261,6 +274,27 @@ class Gate:
         if score >= 0.8 and best[0][1] >= limits.faint:
             return self._ask(best, score, "surely about a measure, none clear")
         return Reading("oos", score, "policy words, but no measure fits", topic="no_measure")
+
+    def _by_parts(self, chosen: list[int], parts: tuple[Part, ...]) -> tuple[int, ...]:
+        """Drop what only a denied part names; add what another part names clearly."""
+        limits = self.thresholds
+        affirmed = [p for p in parts if not p.denied]
+        denied = [p for p in parts if p.denied]
+        kept = [
+            n
+            for n in chosen
+            if not any(p.measures.get(n, 0.0) >= limits.answer for p in denied)
+            or any(p.measures.get(n, 0.0) >= limits.ask for p in affirmed)
+        ]
+        if denied and not affirmed:
+            kept = chosen
+        for part in affirmed:
+            if not part.asks:
+                continue
+            number, p = max(part.measures.items(), key=lambda pair: pair[1], default=(0, 0.0))
+            if p >= limits.part and part.act == "policy" and part.score >= limits.part and number not in kept:
+                kept.append(number)
+        return tuple(kept[:4]) or tuple(chosen)
 
     def _out_of_scope(
         self, text: str, scores: Scores, context: Context, best: list[tuple[int, float]], score: float

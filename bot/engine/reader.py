@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.model_selection import KFold
 
 from bot.engine.examples import FACETS, Example
-from bot.engine.gate import Scores
+from bot.engine.gate import Part, Scores
 from bot.engine.models import MEASURES, Acts, Given, Margins, Measures, Neighbours, OneOf, Parts, unit
+from bot.engine.segments import asks, denied, split
 from bot.engine.vectors import Vectorizer
 
 FOLDS = 5
@@ -108,9 +110,18 @@ class Reader:
         if len({names[i] for i in chosen}) >= 2:
             self.topics.fit(rows[chosen], [names[i] for i in chosen])
 
-    def row(self, text: str, tokens: Sequence[str]) -> csr_matrix:
-        """The features of one normalised sentence, 1 × features."""
-        return unit(self.vectorizer.transform([text], [tokens]))
+    def rows(self, texts: Sequence[str], tokens: Sequence[Sequence[str]]) -> csr_matrix:
+        """The features of normalised sentences, len(texts) × features."""
+        return unit(self.vectorizer.transform(texts, tokens))
+
+    def understand(self, text: str, cut: Callable[[str], list[str]]) -> tuple[Scores, csr_matrix]:
+        """Everything about one normalised message, and its row; `cut` makes the tokens."""
+        segments = split(text)
+        rows = self.rows([text, *segments], [cut(text), *map(cut, segments)])
+        scores = self.read(rows[:1])
+        if segments:
+            scores = replace(scores, parts=self.parts_of(segments, rows[1:]))
+        return scores, rows[:1]
 
     def topic(self, row: csr_matrix, act: str) -> str:
         """The likeliest topic inside `act`, or empty."""
@@ -118,6 +129,23 @@ class Reader:
             if name.startswith(f"{act}."):
                 return name.split(".", 1)[1]
         return ""
+
+    def parts_of(self, segments: Sequence[str], rows: csr_matrix) -> tuple[Part, ...]:
+        """The parts of one message, read for themselves; `rows` are theirs (parts × features)."""
+        scores = self._parts(rows)
+        acts = self.acts.probabilities(scores)
+        policy, oos = self._doubt(scores)
+        measures = self.measures.probabilities(scores, policy, oos)
+        return tuple(
+            Part(
+                self.acts.labels[int(acts[i].argmax())],
+                float(acts[i].max()),
+                {n: float(p) for n, p in zip(MEASURES, measures[i])},
+                denied(segment),
+                asks(segment),
+            )
+            for i, segment in enumerate(segments)
+        )
 
     def read(self, row: csr_matrix) -> Scores:
         """Scores of one row."""

@@ -1,13 +1,11 @@
 """Danger by rule: what fires, what must not, and that it comes before everything else."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from sqlalchemy import select
 
 from bot.conversations import emergency
-from bot.conversations.engine import EngineFailed
+from bot.conversations.engine import Decision, EngineFailed
 from bot.conversations.models import Conversation, HandOver
 from bot.settings import ROOT
 from tests.harness import ready
@@ -31,7 +29,8 @@ NOW = [
     ("injury", "有人触电了"),
     ("violence", "有人拿刀在店里"),
     ("violence", "他们正打我"),
-    ("suicide", "赔光了，我不想活了"),
+    ("suicide", "我不想活了"),
+    ("suicide", "去年赔光了，投诉也没人管，我想跳楼"),
 ]
 
 
@@ -92,15 +91,8 @@ def test_what_is_said_names_public_numbers_before_the_question_and_promises_noth
         assert set(topic.call) <= {"110", "119", "120"}
         assert topic.call
         assert any(number in topic.say for number in topic.call)
-        assert all(number in topic.say + topic.ask for number in topic.call) or len(topic.call) > 1
         assert "？" in topic.ask
         assert not any(word in topic.say + topic.ask for word in ("已派", "马上到", "赶来", "已报警"))
-
-
-def test_the_rules_are_readable_by_people():
-    source = (ROOT / "bot" / "conversations" / "emergency.yml").read_text("utf-8")
-    assert source.startswith("#")
-    assert Path(emergency.__file__).with_suffix(".yml").exists()
 
 
 # -- in a conversation ------------------------------------------------------------------------------
@@ -142,8 +134,6 @@ async def test_danger_is_answered_although_a_person_owns_the_conversation(hotlin
 
 async def test_danger_read_by_the_engine_is_the_second_net(hotline):
     talk = await hotline.open()
-    from bot.conversations.engine import Decision
-
     hotline.engine.script["救命"] = Decision([{"compose": "emergency"}], {"topic": "violence"}, [])
     [reply] = await talk.say("救命")
     assert (reply["answer"]["kind"], reply["card"]) == ("emergency", {"call": ["110", "120"]})
