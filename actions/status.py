@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import unicodedata
 from typing import Any
 
 from rasa_sdk import Action, Tracker
@@ -68,7 +69,8 @@ def _answer(conversation_id: str, text: str) -> dict[str, Any]:
                 return _say("bad_number", memory)
         elif re.search(r"(?i)jl[-\d]|(单|编|登记)号\D{0,4}\d{4,}", text):
             return _say("bad_number", memory)
-        if proof := _PROOF.search(rest.replace("-", "").replace(" ", "")):
+        plain = re.sub(r"[-\s]", "", unicodedata.normalize("NFKC", rest))
+        if proof := _PROOF.search(plain):
             memory["proof"] = proof.group(1)
         number, given = memory.get("number"), memory.get("proof")
         if not number and not given:

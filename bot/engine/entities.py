@@ -171,7 +171,7 @@ def _patterns() -> _Patterns:
         re.compile(rf"的?(?:{_alternatives('address_tails')}|那[个家](?!{_CJK}))"),
         re.compile(
             "(?:店名|店|平台|驾校|公司|厂子|厂|商场|超市|饭店|酒店|商家|对方|单位|招牌|机构|学校"
-            "|医院|美容院|健身房|网店|卖家|牌子|物业|直播间)"
+            "|医院|美容院|健身房|网店|卖家|牌子|物业|直播间|[一-鿿](?:行|馆|铺|摊|坊|部|社|城|所))"
             rf"(?:名字|名称|名)?(?:就)?(?:是叫|叫做|叫作|叫|名叫|名为|名是)(?:个|什么)?[“\"《「]?([一-鿿A-Za-z0-9·&]{{2,16}}?)[”\"》」]?{end}"
         ),
         re.compile(
@@ -281,7 +281,7 @@ def _companies(flat: str, read: _Read, taken: list[Span], addresses: list[Span])
             found.append(Span("address" if near else "company", flat[start:end], start, end))
 
     for match in rules.called.finditer(flat):
-        if not re.match(r"(?:我|他|她|你|什么|啥|不)", match[1]):
+        if not re.match(r"(?:我|他|她|你|人|谁|什么|啥|不|来|去)", match[1]):
             add(*match.span(1))
     for match in _suffixes(flat):
         legal = match[0].endswith("公司") or match[0] == "集团"
@@ -379,6 +379,8 @@ class _NamePatterns(NamedTuple):
     titled: re.Pattern[str]
     listed: re.Pattern[str]
     familiar: re.Pattern[str]
+    job: re.Pattern[str]
+    repeated: re.Pattern[str]
 
 
 @lru_cache(maxsize=1)
@@ -393,13 +395,19 @@ def _name_patterns() -> _NamePatterns:
             "|应为)"
             rf" ?({family}{given})"
         ),
-        re.compile(rf"(?:我|免贵|本人)姓({family})(?!名)"),
+        re.compile(rf"(?:我|免贵|本人|^|[,，。;； ])姓({family})(?![名的氏])"),
         re.compile(rf"(?:^|[,，。;； ]|我是|人|我叫|叫我)({family}(?:先生|女士|小姐|大爷|大娘|阿姨))"),
         re.compile(
             rf"(?:^|[,，。;； ])({family}{given})"
             r"(?=[,，、:： ]{0,3}(?:(?:电话|手机|联系方式|号码)[:： 是]*)?(?:\+?86)? ?[0-9幺一])"
         ),
-        re.compile(rf"(?:我叫|我是|叫我|喊我)([小老大][{single}])(?![一-鿿])"),
+        re.compile(rf"(?:我叫|我是|叫我|喊我)([小老大][{single}])(?:(?![一-鿿])|(?=就行|就好|就可以|吧|得了))"),
+        # 我是业务员小董, 我是采购部的王建国
+        re.compile(
+            "(?:我是|本人是)[^,，。;； ]{0,6}(?:员|长|经理|会计|老板|负责人|销售|采购|出纳|主任|法人|店主|主管|文员|的)"
+            rf"([小老大][{single}]|{family}{given})(?!{_CJK})"
+        ),
+        re.compile(rf"(?:^|[,，。;； ]|我)姓({family})[,，、 ]+(?:我?叫)?(\1{given})(?!{_CJK})"),
     )
 
 
@@ -412,8 +420,10 @@ def _names(flat: str, taken: list[Span]) -> list[Span]:
         if free(start, end, firms + found) and flat[start:end] not in _words("not_names"):
             found.append(Span("name", flat[start:end], start, end))
 
-    for match in rules.familiar.finditer(flat):
+    for match in (*rules.familiar.finditer(flat), *rules.job.finditer(flat)):
         add(*match.span(1))
+    for match in rules.repeated.finditer(flat):
+        add(*match.span(2))
     for match in rules.cued.finditer(flat):
         start, end = match.span(2)
         end = _given_end(flat, tokens, start, end)

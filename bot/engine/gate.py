@@ -30,6 +30,7 @@ class Thresholds:
     faint: float = 0.06  # the least a measure must have when the act is surely a policy question
     lead: float = 2.5  # how many times the second measure the first must have to be answered alone
     part: float = 0.9  # a measure and the act policy, in one part of the message, to be added
+    danger: float = 0.75  # the act emergency in one part of the message
     interrupt: float = 0.6  # act score at which a question interrupts an intake
 
 
@@ -182,6 +183,9 @@ class Gate:
             return self._policy(scores, context.picked, "picked from the offered choices", 1.0)
         if not re.search(r"[^\W_]", text):
             return Reading("unclear", 1.0, "nothing to read")
+        for part in scores.parts:
+            if part.act == "emergency" and part.score >= self.thresholds.danger and not part.denied:
+                return Reading("emergency", part.score, "danger in a part of the message")
         scores = with_context(scores, context)
         if context.intake:
             return self._in_intake(text, scores, context)
@@ -247,6 +251,8 @@ class Gate:
         if not context.focus:
             if act == "more":
                 return Reading("notice", score, "more of the list", topic="list")
+            if scores.facet == "validity":
+                return Reading("notice", score, "is it still valid, and nothing in focus", topic="validity")
             return Reading("unclear", score, "a follow-up without anything in focus")
         if act == "more" and len(context.focus) > 1 and re.search(r"第二|后一|另一", text):
             return self._policy(scores, context.focus[1:2], "the second one in focus", score)

@@ -166,22 +166,22 @@ class Parts:
 
 
 class OneOf:
-    """One label of many, straight from margins: for topics and facets, where no calibration is needed."""
+    """One label of many by the largest margin: for topics and facets, where no calibration is needed."""
 
-    def __init__(self, strength: float = 12.0) -> None:
-        self.strength = strength
+    def __init__(self) -> None:
         self.labels: list[str] = []
-        self.model = LogisticRegression(C=strength, solver="liblinear", class_weight="balanced", random_state=0)
+        self.margins = Margins(balanced=True)
 
     def fit(self, rows: csr_matrix, labels: Sequence[str]) -> OneOf:
-        """Learn from rows (n × features) and n labels; at least two different ones."""
-        self.model.fit(rows, labels)
-        self.labels = [str(c) for c in self.model.classes_]
+        """Learn from rows (n × features) and n labels."""
+        self.labels = sorted(set(labels))
+        self.margins.fit(rows, np.array([[name == label for label in self.labels] for name in labels]))
         return self
 
     def rank(self, row: csr_matrix) -> list[tuple[str, float]]:
-        """Labels of one row with probability, best first."""
-        scores = self.model.predict_proba(row)[0]
+        """Labels of one row, best first, with scores that sum to 1 but are no probabilities."""
+        raw = np.exp(3.0 * self.margins.scores(row)[0])
+        scores = raw / raw.sum()
         return [(self.labels[i], float(scores[i])) for i in np.argsort(-scores)]
 
 

@@ -6,10 +6,15 @@ no list of misspellings is needed.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
 
-from pypinyin import Style, lazy_pinyin
+# One reading a character is enough, since learning and reading use the same; the phrases take 40 MB.
+os.environ.setdefault("PYPINYIN_NO_PHRASES", "true")
+os.environ.setdefault("PYPINYIN_NO_DICT_COPY", "true")
+
+from pypinyin import Style, lazy_pinyin  # noqa: E402
 
 _LATIN = re.compile(r"[a-zü]+")
 

@@ -1,4 +1,4 @@
-"""The typed form of `walk.yml` – the questions of the walk (逐步对照), their words, what measures need – and its loader.
+"""The typed form of `walk.yml` (questions, words and needs of the walk, 逐步对照) and its loader.
 
 `load_guide(folder, pack)` refuses, with a `PackError` naming the place, a quote that is not in its clause, a
 condition that the measure does not have, and a fact without words or without plain words in `fits`.
@@ -14,8 +14,9 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.policy.pack import DEFAULT_PACK, PACKS, Pack, PackError
+from bot.policy.pack import DEFAULT_PACK, PACKS, Pack, PackError, load
 
+_TERM = re.compile(r"(?<!\?)<(\w+)>")  # <make>, but not (?P<make>…
 MAX_CHOICES = 6  # With the one that skips; more are not read on a phone.
 
 
@@ -40,6 +41,10 @@ class Step(_Strict):
     when: tuple[str, ...] = ()
     settled_by: tuple[str, ...] = ()
     ask_known: dict[str, str] = {}
+
+    def facts(self) -> set[str]:
+        """All fact ids that the question speaks of."""
+        return {*self.when, *self.settled_by, *self.ask_known, *(f for c in self.choices for f in c.set)}
 
 
 class Words(_Strict):
@@ -80,6 +85,7 @@ class Guide(_Strict):
     stop_words: tuple[str, ...]
     terms: dict[str, str]
     trades: tuple[str, ...]
+    silent: tuple[str, ...]
     general: tuple[int, ...]
     questions: tuple[Step, ...] = Field(min_length=1)
     words: dict[str, Words]
@@ -94,7 +100,9 @@ class Guide(_Strict):
 
     def says(self, text: str, expressions: Iterable[str]) -> bool:
         """Whether any of the expressions stands in `text` (normalised); `<name>` is a term."""
-        return any(_compiled(expression, tuple(self.terms.items())).search(text) for expression in expressions)
+        return any(
+            _compiled(expression, tuple(self.terms.items())).search(text) for expression in expressions
+        )
 
     def recognise(self, text: str) -> dict[str, bool]:
         """The facts told in `text` (normalised); what is not told is left out."""
@@ -129,13 +137,17 @@ def _check_questions(path: Path, guide: Guide) -> None:
             _compiled(expression, tuple(guide.terms.items()))
         except re.error as error:
             raise PackError(f"{path}: {place}: “{expression}”: {error}") from error
-        if unknown := re.search(r"(?<!\()(?<!\?)<(\w+)>", expression):
-            if unknown[1] not in guide.terms:
-                raise PackError(f"{path}: {place}: no term <{unknown[1]}>")
+        unknown = _TERM.search(expression)
+        if unknown and unknown[1] not in guide.terms:
+            raise PackError(f"{path}: {place}: no term <{unknown[1]}>")
     known = set(guide.words)
     named: Mapping[str, set[str]] = {
         "trades": set(guide.trades),
-        **{s.id: {*s.when, *s.settled_by, *s.ask_known, *(f for c in s.choices for f in c.set)} for s in guide.questions},
+        "silent": set(guide.silent),
+        **{
+            s.id: {*s.when, *s.settled_by, *s.ask_known, *(f for c in s.choices for f in c.set)}
+            for s in guide.questions
+        },
     }
     for place, facts in named.items():
         if strange := facts - known:
@@ -159,7 +171,9 @@ def _check_measures(path: Path, guide: Guide, pack: Pack) -> None:
             if missing := [c for c in benefit.conditions if c not in measure.conditions]:
                 raise PackError(f"{path}: measure {number}: no condition “{missing[0]}”")
             if wordless := benefit.facts() - plain:
-                raise PackError(f"{path}: measure {number}: facts not in its fits: {', '.join(sorted(wordless))}")
+                raise PackError(
+                    f"{path}: measure {number}: facts not in its fits: {', '.join(sorted(wordless))}"
+                )
             if deaf := benefit.facts() - set(guide.words):
                 raise PackError(f"{path}: measure {number}: facts without words: {', '.join(sorted(deaf))}")
 
@@ -177,8 +191,6 @@ def read_guide(path: Path, pack: Pack) -> Guide:
 
 @lru_cache
 def _stored(folder: Path) -> Guide:
-    from bot.policy.pack import load
-
     return read_guide(folder / "walk.yml", load(folder))
 
 

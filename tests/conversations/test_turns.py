@@ -4,7 +4,8 @@ import asyncio
 import uuid
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
+from sqlalchemy import text as sql
 
 from bot.conversations import log, turns
 from bot.conversations.engine import Decision
@@ -85,7 +86,8 @@ async def test_one_conversations_trouble_does_not_keep_the_others_waiting(hotlin
     leave(hotline, two, "二")
     with hotline.sessions.begin() as session:
         session.execute(
-            text("UPDATE messages SET body = 'x' WHERE conversation_id = :id AND author = 'user'"), {"id": one.id}
+            sql("UPDATE messages SET body = 'x' WHERE conversation_id = :id AND author = 'user'"),
+            {"id": one.id},
         )
     assert await hotline.turns.resume() == 2
     assert (await said(two))[-1] == ("bot", "收到：二")
@@ -239,7 +241,7 @@ async def test_a_claimed_hand_over_is_no_more_in_the_queue(hotline):
 
 
 async def test_the_third_miss_in_a_row_queues_by_itself(hotline):
-    hotline.engine.script = dict.fromkeys("甲乙丙", [{"compose": "unclear"}])
+    hotline.engine.script = {text: [{"compose": "unclear"}] for text in "甲乙丙"}
     talk = await hotline.open()
     for text in "甲乙":
         assert [r["answer"]["kind"] for r in await talk.say(text)] == ["fallback"]
