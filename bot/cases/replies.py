@@ -40,7 +40,7 @@ _NO = re.compile(
     "(?:的|了|吧|啊|呀|呢|得改|要改|改)*"
 )
 _WAIT = re.compile("先别|先不要|先等等|等等|等一?下|等会|稍等|我再(?:想想|看看)")
-_STOP_VERB = "登记|投诉|举报|提交|办|弄|填|整|反映|提|报|交|告|追究|说"
+_STOP_VERB = "登记|投诉|举报|提交|办|弄|填|整|反映|提|报|交|告|追究|说|投"
 _STOP = re.compile(
     "(?:那|那就|我|嗯|唉|哎|行了|得了|真的?|确定|是的?|对)*(?:算了|拉倒|得了|取消|退出"
     "|终止|停止|结束|撤销|作罢|不干)"
@@ -96,9 +96,85 @@ def _speaks_against(words: str) -> bool:
     return bool(re.search(r"不|没|错|别|改|取消|等|先|算了|\d|吗|么|咋|怎么|啥|什么|谢", words))
 
 
+# Words of a message that submits; whatever is left besides them is something new.
+_SUBMIT = re.compile(
+    "对(?!方|面|不|账)|是的|没错|没(?:有|啥|什么)?(?:问题|毛病|意见)|没有?错|可以|行(?!业)|好(?![多几评])|确认|确定|提交"
+    "|就(?:这|那|按|报|交)|(?:报|交|登记|递|发|投)(?:上去|上|过去|上来)?吧|(?:报|交|递)上去|妥|中(?!午|间)|嗯呐|同意"
+    "|正确|无误|两(?:件|样|个)都|ok|成(?=吧|了|$)"
+)
+_SUBMIT_FILL = re.compile(
+    "嗯+|恩|昂|呐|啊|哦|噢|哎|那就|那|就是|就|这么着|这么|这样|这回|这次|这下|这个|这些|这|都|全部|全|也|的|吧|了|呗|哈|喽"
+    "|呀|上去|过去|上来|上|两件|两样|两个|要|我|你|您|咱|帮|给|替|请|麻烦|谢谢|谢了|多谢|谢|信息|内容|以上|写|填|记"
+    "|登记|登|报|递|发|送|交|办|投诉|举报|投|按|来|是|直接|现在|闺女|姑娘|同志|师傅|小伙子?|大妹子"
+)
+_SUBMIT_NOT = re.compile(
+    r"不|没(?!错|有?问题|毛病|有毛病|啥问题|啥毛病|有错|意见|什么问题)|(?<!没)(?<!没有)错|别|但|可是|不过|先|等|改|再|还|另外|补|加"
+    r"|换|取消|算|吗|(?<![这那什])么|什么(?!问题)|啥(?!问题|毛病)|咋|怎|多少|哪|谁|为|\d|呢"
+)
+
+
+def is_submit(text: str, act: str = "") -> bool:
+    """A yes to the summary in natural words (对，就这么报吧): nothing in it denies, asks or adds anything."""
+    words = bare(text)
+    if not words or len(words) > 24 or is_question(text) or _SUBMIT_NOT.search(words):
+        return False
+    if not _SUBMIT.search(words):
+        return False
+    left = _SUBMIT_FILL.sub("", _SUBMIT.sub("", words))
+    return len(left) <= (1 if act == "affirm" else 0)
+
+
+_RECORD_TALK = re.compile(
+    "(?:还是|是|啊|哦|可)*(?:你们?|您|我刚才|刚才|我|这里|上面)?(?:给我)?(?:念|写|记|听|填|打|登|说|报)(?:的|得)?"
+    "(?:成|错|少|漏|反|不对|有误).{0,8}|(?:啊|哦|呀|我|刚才|是)*(?:少|多|漏|差|错)了?(?:说|写|打|报)?了?[一1两]?(?:位|个数|个字).{0,3}"
+)
+
+
+def is_about_record(clause: str) -> bool:
+    """你写错了, 少说一位: about what was written down, not about the matter."""
+    return len(bare(clause)) <= 12 and bool(_RECORD_TALK.fullmatch(bare(clause)))
+
+
+_RESUME_TALK = re.compile(
+    "(?:行|好|好了|嗯|那|来|咱)*(?:接着|继续)(?:往下)?(?:说|登|登记|报|来|投诉|举报|讲|弄|填)"
+    "(?:吧|我|那个|这个|这事|那事|那件|这件|的|刚才|事儿?)*"
+)
+
+
+def is_resume_talk(clause: str) -> bool:
+    """好了接着说我那个."""
+    return bool(_RESUME_TALK.fullmatch(bare(clause)))
+
+
+_AGREE = re.compile("(?:好|行|嗯|那|我|就|要|想|给我|帮我|请|是|对)*(?:投诉|举报|反映|登记|诉求)(?:吧|他们?|它|了|一下|这个|呗)*")
+
+
+def is_agreement(text: str) -> bool:
+    """那我就投诉, said once an intake runs: the citizen agrees and adds nothing."""
+    return bool(_AGREE.fullmatch(bare(text)))
+
+
+_NUMBERED = re.compile(r"(?i)jl-?[a-z]?-?\d{6,}")
+_EARLIER = re.compile("(?:上次|上回|之前|以前|前几天|上个?月|上周|去年|前阵子)[^，。]{0,4}(?:报|投|举|登|反映|说)|(?:单|编)号|回执")
+_HOW_FAR = re.compile("进度|结果|受理[没了]|咋样|怎么样|哪一?步|信儿|回复|回话|处理.{0,3}[没了]|办.{0,4}[没了]")
+
+
+def asks_status(text: str, act: str = "") -> bool:
+    """Asks how far an earlier case is."""
+    if len(bare(text)) > 40:
+        return False
+    asks = bool(_HOW_FAR.search(text))
+    return bool(_NUMBERED.search(text) and (asks or act == "status")) or bool(
+        asks and _EARLIER.search(text) and act in ("status", "oos", "followup")
+    )
+
+
 def is_no(text: str, act: str = "") -> bool:
     """Something is wrong, without saying what."""
     words = bare(text)
+    said = [bare(piece) for piece in re.split("[，,。；;！!、 ]+", text) if bare(piece)]
+    if said and _NO.fullmatch(said[0]) and all(_NO.fullmatch(w) or is_about_record(w) for w in said):
+        return True
     return bool(_NO.fullmatch(words)) or (
         act == "deny"
         and len(words) <= 6
@@ -115,6 +191,8 @@ def is_wait(text: str) -> bool:
 def is_cancel(text: str, act: str = "") -> bool:
     """The citizen wants to stop the whole intake; short messages only, stories mention 不投诉了 as well."""
     words = bare(text)
+    if _settled(text):
+        return True
     if len(words) > 18 or _WAIT.search(words):
         return False
     return bool(_STOP.fullmatch(words)) or (
@@ -123,6 +201,20 @@ def is_cancel(text: str, act: str = "") -> bool:
         and bool(re.search("[不算停退别撤]|取消|拉倒", words))
         and not wants(text)
     )
+
+
+_SETTLED = re.compile("(?:退|赔|换|修|给|解决|还|处理|和解|私了|说开|商量).{0,4}(?:了|好)|不用(?:了|管)")
+
+
+def _settled(text: str) -> bool:
+    """算了，他赔我了，不投诉了: it ends with giving up, or begins with it because the matter is settled."""
+    said = [piece for piece in re.split("[，,。；;！!]+", text) if bare(piece)]
+    if not 2 <= len(said) <= 4 or len(bare(text)) > 30:
+        return False
+    first, last = (bool(_STOP.fullmatch(bare(piece))) for piece in (said[0], said[-1]))
+    others = said[1:] if first else said[:-1]
+    told = [piece for piece in others if not _STOP.fullmatch(bare(piece))]
+    return (first or last) and all(_SETTLED.search(p) and not re.search("没|不给|[吗?？]", p) for p in told)
 
 
 def is_resume(text: str, act: str = "") -> bool:
@@ -185,7 +277,10 @@ _SWITCH = re.compile(
     "|意见建议|建议)(?:登记|来|走|办|处理|提交|吧|了|的)*"
 )
 _TYPES = {"诉求": "request", "投诉": "complaint", "举报": "report", "建议": "suggestion"}
-_JOIN = re.compile("(?:也|同时|还|另外|一并|顺便|再)(?:要|想|给我)?(?:一起)?举报")
+_JOIN = re.compile(
+    "(?:也|同时|还|另外|一并|顺便|再)(?:要|想|给我)?(?:一起)?举报|举报也(?:要|报)|两(?:件|样|个)都(?:要|报)"
+    "|(?:另外|顺便|同时|你们也|还[得要请])[^，。]{0,8}(?:查查|查他|查它|查处|查一下|罚他|罚它|管管他)"
+)
 
 
 def switch_of_type(text: str) -> str:
@@ -266,7 +361,7 @@ def is_generic(text: str) -> bool:
 
 _REQUEST_VERB = (
     "退|赔|换|修|补|道歉|返还|返我|返给|处理|解决|查|罚|停业|吊销|关停|取缔|整改|说法|兑现"
-    "|履行|开发票|交付|协调|督促|还我|还给|恢复|撤销|减免|公道|做主|要回|找回|解冻"
+    "|履行|开发票|交付|协调|督促|还我|还给|恢复|撤销|减免|公道|做主|要回|找回|解冻|结清|结款|放款|拉走|承担|负担"
 )
 _WISH = re.compile(
     "(?:要求|希望|想要?|(?<!不)要|请|让|叫|求|帮我|给我|必须|得|只要|就想|能不能|能给|应该"
@@ -285,8 +380,22 @@ _REFUSED = re.compile(
 )
 
 
+# 退剩下的四千八, 按规定赔我: begins with the verb, and nothing has happened yet.
+_BARE_WISH = re.compile(
+    "(?:也|就|只|全额?|都|快|赶紧|那|最少|至少|要么|或者|再|然后|还得?|按规定|按价|依法|照价|先|给我?)*"
+    "(?:退(?![休伍出役步烧热])|赔|换|补|返)(?![的得了过])[^了过没未拖拒]{1,12}"
+)
+_TAKE = re.compile(
+    "(?:就|也|要|请|快|赶紧|帮我|给我|你们|让他们?|叫他们?)*把[^，。]{1,10}?(?:退|结|放|还|修|换|补|解冻|解封|清|拉走|搬走|拆|撤|删|赔|关)"
+    "(?:给我|我|了|掉|好|清|走|回来?|出来|吧){0,3}"
+)
+
+
 def wants(clause: str) -> bool:
     """True if a clause says what the citizen wants (退款, 换货…), not what the other side refused."""
     if _REFUSED.search(clause):
         return False
-    return bool(_WISH.search(clause)) or bool(_SHORT_WISH.fullmatch(bare(clause)))
+    words = bare(clause)
+    return bool(_WISH.search(clause)) or any(
+        shape.fullmatch(words) for shape in (_SHORT_WISH, _BARE_WISH, _TAKE)
+    )

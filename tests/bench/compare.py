@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -62,6 +64,8 @@ def main(
     """Measure this assistant beside the stock Rasa pipeline."""
     if record and (quick or skip_stock or epochs is not None):
         raise typer.BadParameter("--record is for whole runs: without --quick, --skip-stock and --epochs.")
+    # Ended from outside, it must still end what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     plan = quick_plan(epochs or 5) if quick else Plan(epochs=epochs or 100)
     host = machine.describe()
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import psutil
 
 from bot.processes import ENGINE_BIN
 from bot.settings import ROOT
+from tests.bench import children
 from tests.bench.plan import BenchError
 from tests.bench.training import stock_environment
 
@@ -70,15 +70,7 @@ class Instance:
         command, folder, environment = self._command()
         log = self.home / f"bench-{self.name}.log"
         begun = time.perf_counter()
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-            )
+        self.process = children.start(command, folder, environment, log)
         with httpx.Client(base_url=self.url, trust_env=False, timeout=5.0) as client:
             while time.perf_counter() - begun < PATIENCE and self.process.poll() is None:
                 try:
@@ -88,15 +80,11 @@ class Instance:
                     pass
                 time.sleep(0.1)
         self.stop()
-        tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-12:])
-        raise BenchError(f"{self.name} was not ready; the end of {log}:\n{tail}")
+        raise BenchError(f"{self.name} was not ready; the end of {log}:\n{children.tail(log)}")
 
     def processes(self) -> list[psutil.Process]:
         """The process that was started and all that it started; empty when it does not run."""
-        if self.process is None or self.process.poll() is not None:
-            return []
-        top = psutil.Process(self.process.pid)
-        return [top, *top.children(recursive=True)]
+        return children.family(self.process)
 
     def memory(self) -> Memory:
         """What all processes hold now."""
@@ -107,17 +95,9 @@ class Instance:
         return Memory(resident, sum(info.pss for info in infos) / 2**20)
 
     def stop(self) -> None:
-        """Ask it to end, then end what is left of exactly these processes."""
-        started = self.processes()
-        if started:
-            started[0].send_signal(signal.SIGTERM)
-        _, left = psutil.wait_procs(started, timeout=20)
-        for process in left:
-            process.kill()
-        psutil.wait_procs(left, timeout=5)
-        if self.process is not None:
-            self.process.wait()
-            self.process = None
+        """End it."""
+        children.end(self.process)
+        self.process = None
 
 
 class Ours(Instance):

@@ -76,6 +76,15 @@ def _train(found: Measured, plan: Plan, *, with_stock: bool, again: bool) -> Non
         if number == 0 and with_stock:
             say(f"the stock model, {plan.epochs} epochs of DIET (long, unless an earlier run has made it)")
             found.trained["stock"] = [training.train_stock(plan.epochs, again=again)]
+    _check_sources(found, plan)
+
+
+def _check_sources(found: Measured, plan: Plan) -> None:
+    """Both must have learned from the same files: a model's name holds a hash of them."""
+    ours = {one.model.name for one in found.trained["ours"]}
+    stock = {one.model.parent.parent.name for one in found.trained.get("stock", ())}
+    if len(ours) > 1 or (stock and stock != {training.write_stock(plan.epochs)[0].name}):
+        raise BenchError("The data or the code changed while the models were trained: run it again.")
 
 
 def _talk(instance: Instance) -> Talk:

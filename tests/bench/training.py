@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bot.processes import ENGINE_BIN, QUIET
 from bot.settings import ROOT
+from tests.bench import children
 from tests.bench.plan import BenchError
 
 HOME = ROOT / "var" / "bench"
@@ -48,19 +49,6 @@ def stock_environment(folder: Path) -> dict[str, str]:
     return inherited | quiet | {"TMPDIR": str(scratch)}
 
 
-def _timed(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> float:
-    """Wall seconds of a command; `BenchError` with the end of its log when it fails."""
-    begun = time.perf_counter()
-    with log.open("wb") as out:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, check=False
-        )
-    if done.returncode:
-        tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-15:])
-        raise BenchError(f"{' '.join(command[:3])} failed; the end of {log}:\n{tail}")
-    return time.perf_counter() - begun
-
-
 def train_ours(home: Path) -> Trained:
     """Train our model once more, without Rasa's cache of an earlier training."""
     home.mkdir(parents=True, exist_ok=True)
@@ -72,11 +60,11 @@ def train_ours(home: Path) -> Trained:
         "RASA_CACHE_DIRECTORY": str(cache),
     }
     load, at = os.getloadavg()[0], _now()
-    before = time.time()
-    seconds = _timed(
-        [sys.executable, "-m", "bot.cli", "train", "--force"], ROOT, environment, home / "bench-train.log"
-    )
-    models = [path for path in (home / "models").glob("*.tar.gz") if path.stat().st_mtime >= before]
+    begun, clock = time.time(), time.perf_counter()
+    command = [sys.executable, "-m", "bot.cli", "train", "--force"]
+    children.finish(command, ROOT, environment, home / "bench-train.log")
+    seconds = time.perf_counter() - clock
+    models = [path for path in (home / "models").glob("*.tar.gz") if path.stat().st_mtime >= begun]
     if len(models) != 1:
         raise BenchError(f"Training left {len(models)} new models in {home / 'models'} instead of one.")
     return Trained(models[0], seconds, at, load)
@@ -124,7 +112,9 @@ def train_stock(epochs: int, *, again: bool = False) -> Trained:
     shutil.rmtree(folder / "rasa-cache", ignore_errors=True)
     load, at = os.getloadavg()[0], _now()
     command = [str(ENGINE_BIN / "rasa"), "train", "--out", "models", "--fixed-model-name", "stock"]
-    seconds = _timed(command, folder, environment, folder / "train.log")
+    clock = time.perf_counter()
+    children.finish(command, folder, environment, folder / "train.log")
+    seconds = time.perf_counter() - clock
     trained = Trained(model, seconds, at, load, epochs, examples)
     record.write_text(json.dumps(asdict(trained) | {"model": str(model)}, indent=1), "utf-8")
     return trained

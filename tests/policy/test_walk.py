@@ -58,7 +58,7 @@ def press(*labels: str, text: str = "") -> Walk:
 def test_every_way_ends_after_three_to_five_questions_and_quotes_verbatim(pack: Pack) -> None:
     seen: set[str] = set()
     for end, count in ways(walk.start()):
-        assert 2 <= count <= 5
+        assert 3 <= count <= 5
         assert end.done and end.asked == ""
         if (key := str(sorted(end.facts.items()))) in seen:
             continue
@@ -160,7 +160,10 @@ def test_the_last_question_keeps_its_place() -> None:
         ("造锅炉的，证还有8个月到期", "licence_under_six_months"),
         ("CMA刚交的申请，还没受理", "application_accepted"),
         ("我们不做口罩", "makes_epidemic_supplies"),
+        ("我们厂没有口罩", "makes_epidemic_supplies"),
+        ("食品厂要买口罩，给员工戴", "makes_epidemic_supplies"),
         ("缺啥也不缺钱", "needs_financing"),
+        ("我们没有缺钱", "needs_financing"),
         ("物业不同意延长维保", "elevator_user_agrees"),
     ],
 )
@@ -228,7 +231,7 @@ def test_a_noodle_maker_has_no_green_channel(pack: Pack) -> None:
 
 def test_answer_groups_and_names_clauses(pack: Pack) -> None:
     told = walk.answer(walk.start("口罩厂，没有条码，检测想免费"), pack)
-    assert (told.kind, told.measures) == ("policy", (10, 12, 2)) or told.measures == (12, 10, 2)
+    assert (told.kind, told.measures) == ("policy", (12, 10, 2))
     places = [
         told.text.index(x) for x in ("【看起来适用】", "【要看条件】", "【不适用】", "不分行业的还有", "※")
     ]
@@ -285,7 +288,7 @@ def damaged(tmp_path: Path, old: str, new: str) -> Path:
         ("set: {makes_goods: true}", "set: {makes_gold: true}", "facts without words: makes_gold"),
         ("near: {has_patent: ", "near: {has_gold: ", "near: no words for “has_gold”"),
         ("general: [1, ", "general: [17, ", "no measure 17"),
-        ("words: [<hygiene>]", "words: [<soap>]", "no term <soap>"),
+        ("words: ['<hygiene>']", "words: ['<soap>']", "no term <soap>"),
         ("<make>[^，。,]{0,10}<epidemic>", "(<epidemic>", "makes_epidemic_supplies"),
         ("max_questions: 5", "max_questions: 1", "max_questions"),
         ("questions:", "questions: [", "walk.yml"),
