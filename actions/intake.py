@@ -45,7 +45,9 @@ def _turn(tracker: Tracker) -> intake.Turn:
     reading = message.get("reading") or {}
     return intake.Turn(
         text=own_words(message),
-        act=str(reading.get("topic") if reading.get("intent") == "inform" else reading.get("intent") or "inform"),
+        act=str(
+            reading.get("topic") if reading.get("intent") == "inform" else reading.get("intent") or "inform"
+        ),
         field=str((reading.get("extra") or {}).get("field") or ""),
         entities=list(message.get("entities") or []),
     )
@@ -140,7 +142,9 @@ def _advance(tracker: Tracker) -> tuple[dict[str, Any], bool]:
         lodged = store.submit(
             session,
             row,
-            parts=[store.Part(TYPES[p.type], p.fields, anonymous=p.anonymous) for p in intake.parts(step.draft)],
+            parts=[
+                store.Part(TYPES[p.type], p.fields, anonymous=p.anonymous) for p in intake.parts(step.draft)
+            ],
             message_id=message_id,
             channel=_conversation_channel(session, tracker.sender_id),
             now=now,
@@ -149,7 +153,12 @@ def _advance(tracker: Tracker) -> tuple[dict[str, Any], bool]:
 
 
 def _save(
-    session: Session, row: CaseDraft, step: intake.Step, now: datetime, message_id: str, payload: dict[str, Any]
+    session: Session,
+    row: CaseDraft,
+    step: intake.Step,
+    now: datetime,
+    message_id: str,
+    payload: dict[str, Any],
 ) -> None:
     data = step.draft.model_dump() | {SAID: {"message_id": message_id, "payload": payload}}
     store.save_draft(session, row, now=now, data=data, asked=step.draft.asked, type=TYPES[step.draft.type])

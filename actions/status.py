@@ -38,7 +38,9 @@ class CaseStatus(Action):
         """Rasa's name of the action."""
         return "action_status"
 
-    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Any) -> list[dict[str, Any]]:
+    async def run(
+        self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Any
+    ) -> list[dict[str, Any]]:
         """Says the state, asks for what is missing, or says that nothing was found."""
         text = own_words(tracker.latest_message)
         dispatcher.utter_message(json_message=await asyncio.to_thread(_answer, tracker.sender_id, text))

@@ -7,15 +7,16 @@ import os
 import signal
 import sys
 import uuid
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
 
-from bot.processes import ENGINE_BIN, QUIET, SetupError, Supervisor, model_path, train as train_model
+from bot.processes import ENGINE_BIN, QUIET, SetupError, Supervisor, model_path
+from bot.processes import train as train_model
 from bot.settings import ROOT, Settings, settings
 from bot.storage import upgrade
 
@@ -33,7 +34,9 @@ def _fail(error: Exception) -> typer.Exit:
 
 def _ready(config: Settings) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{config.port}/readyz", trust_env=False, timeout=3).status_code == 200
+        return (
+            httpx.get(f"http://127.0.0.1:{config.port}/readyz", trust_env=False, timeout=3).status_code == 200
+        )
     except httpx.HTTPError:
         return False
 
@@ -61,7 +64,9 @@ def up() -> None:
     """Train if needed, prepare the database and run engine and gateway until Ctrl-C."""
     config = settings()
     if _ready(config):
-        raise _fail(SetupError(f"Something already answers on port {config.port}; set HOTLINE_PORT to another."))
+        raise _fail(
+            SetupError(f"Something already answers on port {config.port}; set HOTLINE_PORT to another.")
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     supervisor: Supervisor | None = None
     try:
@@ -71,7 +76,9 @@ def up() -> None:
         typer.echo("== starting the engine and the gateway (about 15 seconds)")
         supervisor = Supervisor(config, model)
         supervisor.start()
-        typer.echo(f"\n吉林12315智能助手  http://{config.host}:{config.port}/\n日志 {config.home_dir / 'logs'}    Ctrl-C 停止")
+        typer.echo(
+            f"\n吉林12315智能助手  http://{config.host}:{config.port}/\n日志 {config.home_dir / 'logs'}    Ctrl-C 停止"
+        )
         sys.stdout.flush()
         supervisor.watch()
     except SetupError as error:
@@ -96,7 +103,12 @@ def train(force: Annotated[bool, typer.Option(help="train even if nothing has ch
 def shell() -> None:
     """Talk to the engine alone (`rasa shell`)."""
     os.chdir(ROOT)
-    environment = {**os.environ, **QUIET, "HOTLINE_ACTIONS_URL": "http://127.0.0.1:5055/webhook", "HOTLINE_ENGINE_TOKEN": "-"}
+    environment = {
+        **os.environ,
+        **QUIET,
+        "HOTLINE_ACTIONS_URL": "http://127.0.0.1:5055/webhook",
+        "HOTLINE_ENGINE_TOKEN": "-",
+    }
     rasa = str(ENGINE_BIN / "rasa")
     os.execve(rasa, [rasa, "shell", "--model", str(model_path(settings()))], environment)
 
@@ -121,11 +133,15 @@ def ask(text: str) -> None:
 @app.command("eval")
 def evaluate(
     files: Annotated[list[Path], typer.Argument(help="message or facet TSV, dialogues YAML")],
-    url: Annotated[str | None, typer.Option(help="a running instance; default: this machine's, or an own one")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="a running instance; default: this machine's, or an own one")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
     html: Annotated[Path | None, typer.Option(help="write a page with figures and failed rows")] = None,
     floors: Annotated[Path | None, typer.Option(help="fail when a figure falls under its floor")] = None,
-    raise_floors: Annotated[bool, typer.Option(help="lift the floors to what was measured; never lower")] = False,
+    raise_floors: Annotated[
+        bool, typer.Option(help="lift the floors to what was measured; never lower")
+    ] = False,
 ) -> None:
     """Measure accuracy on files in the format of ../shared/eval/README.md."""
     from bot.evaluation import command, samples

@@ -71,7 +71,14 @@ def train(config: Settings, *, force: bool = False) -> Path:
     log = config.home_dir / "train.log"
     with log.open("wb") as out:
         done = subprocess.run(
-            [ENGINE_BIN / "rasa", "train", "--out", path.parent, "--fixed-model-name", path.name.removesuffix(".tar.gz")],
+            [
+                ENGINE_BIN / "rasa",
+                "train",
+                "--out",
+                path.parent,
+                "--fixed-model-name",
+                path.name.removesuffix(".tar.gz"),
+            ],
             cwd=ROOT,
             env=_environment(config, "", ""),
             stdout=out,
@@ -195,7 +202,10 @@ class Supervisor:
                     now = time.monotonic()
                     child.restarts = [t for t in child.restarts if now - t < 300] + [now]
                     wait = min(30.0, 0.5 * 2 ** (len(child.restarts) - 1))
-                    print(f"== the {child.name} ended; starting it again in {wait:.1f} s (see {child.log})", flush=True)
+                    print(
+                        f"== the {child.name} ended; starting it again in {wait:.1f} s (see {child.log})",
+                        flush=True,
+                    )
                     if self._stopping.wait(wait):
                         return
                     child.start()

@@ -29,13 +29,23 @@ class Settings(BaseSettings):
     model: Path = Field(Path("models"), description="folder of trained models, or one model file")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in `home`")
     key: str = Field("", description="base64 of the 32-byte data key; empty: `key_file`")
-    key_file: Path = Field(Path("data.key"), description="data key, relative to `home`, made on first run with mode 600")
+    key_file: Path = Field(
+        Path("data.key"), description="data key, relative to `home`, made on first run with mode 600"
+    )
     rate_limits: str = Field("on", pattern="^(on|off)$", description="`off` is for measuring only")
     messages_per_minute: int = Field(30, ge=1, description="messages a conversation may send in a minute")
-    conversations_per_minute: int = Field(20, ge=1, description="conversations an address may open in a minute")
-    engine_timeout: float = Field(8.0, gt=0, description="seconds a turn may take before a person is promised")
-    allowed_origins: str = Field("", description="comma-separated origins that may embed the chat; empty: same origin only")
-    debug: bool = Field(False, description="replies carry what the engine understood; for measuring, never in public")
+    conversations_per_minute: int = Field(
+        20, ge=1, description="conversations an address may open in a minute"
+    )
+    engine_timeout: float = Field(
+        8.0, gt=0, description="seconds a turn may take before a person is promised"
+    )
+    allowed_origins: str = Field(
+        "", description="comma-separated origins that may embed the chat; empty: same origin only"
+    )
+    debug: bool = Field(
+        False, description="replies carry what the engine understood; for measuring, never in public"
+    )
     log_level: str = Field("INFO", description="lowest level that is logged")
 
     @property

@@ -10,18 +10,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bot.cases import shapes
 from bot.cases.fields import Entity, check_phone, corrected_phone, digit_runs
 from bot.cases.replies import (
     bare,
     has_words,
-    is_generic,
-    is_pleasantry,
     is_question,
     is_skip,
     wants,
     wish_of_anonymity,
     without_generic,
 )
+from bot.cases.shapes import FINE, LEAD, PROSE
 from bot.crypto import mask_phone
 
 
@@ -32,6 +32,25 @@ class Clause:
     text: str
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Left:
+    """A clause that gave no value, or not only values: `rest` is what is left of it, `kinds` its entities."""
+
+    clause: Clause
+    rest: str
+    kinds: frozenset[str]
+
+    @property
+    def text(self) -> str:
+        """The clause as said."""
+        return self.clause.text
+
+    @property
+    def story(self) -> bool:
+        """It tells what happened."""
+        return shapes.is_story(self.text, self.kinds)
 
 
 _CUT = re.compile(r"[，,。；;！!？?\n、]+|(?<=[一-鿿])\s+|\s+(?=[一-鿿])")
@@ -71,7 +90,6 @@ _OWN_HOME = re.compile(
     "|通讯地址|我的(?:地址|住址)|住址|我家(?:地址)?(?:是|在)(?!.{0,8}(?:楼下|旁边|附近"
     "|对面))"
 )
-_FINE = re.compile("[路街道号村镇屯乡巷弄栋]|小区|广场|商场|市场|大厦|花园|那边|附近|对面|旁边|楼|区|县|园")
 _PLATFORMS = re.compile("^(?:淘宝|天猫|京东|拼多多|抖音|快手|美团|饿了么|闲鱼|唯品会|得物|转转|小红书|微信)")
 _CUES = re.compile(
     "(?:我|俺|咱)?(?:的)?(?:联系)?(?:电话|手机|手机号码?|号码|联系方式|姓名|名字|称呼|地址"
@@ -81,13 +99,6 @@ _CUES = re.compile(
     "|投诉|举报|反映|他家|那家|这家|那儿|有个|一家|先生|女士|:|：|去的|家"
 )
 _PROSE = re.compile("[买不了退我俺他她给想要说吗没？?咋]|怎么|什么|啥|记不")
-_PERSON = re.compile(
-    r"[一-鿿]{1,4}(?:先生|女士|小姐|大爷|大娘|阿姨)?|[一-鿿]{1,8}[·•.][一-鿿]{1,8}|[A-Za-z][A-Za-z .]{1,30}"
-)
-_NO_PERSON = re.compile(
-    "投诉|举报|退钱|退款|人工|[啥什哪吗谁咋怎你您它这那]|干嘛|名字|姓名|电话|赶紧|着急"
-    "|客服|机器人|等|算了|登记|提交|赔"
-)
 
 
 def core(text: str) -> str:
@@ -127,9 +138,9 @@ class _Listener:
     ):
         self.text, self.entities, self.fields, self.asked, self.filled = text, entities, fields, asked, filled
         self.heard = Heard()
-        self.left: list[Clause] = []
-        self.placed: list[Clause] = []  # clauses that hold an address
-        self.wishes: list[str] = []
+        self.left: list[Left] = []
+        self.placed: list[Left] = []  # clauses that say a place and nothing else
+        self.wishes: list[Left] = []
         self.told: list[str] = []
         self.own: list[tuple[int, int, str]] = []  # the citizen's own numbers, as they may stand in the facts
 
@@ -145,23 +156,62 @@ class _Listener:
     def before(self, entity: Entity, reach: int = 14) -> str:
         return self.text[max(0, entity["start"] - reach) : entity["start"]]
 
+    def quote(self, some: list[Clause]) -> str:
+        """Clauses as they were said, with the citizen's own numbers masked; neighbours keep their marks."""
+        pieces: list[str] = []
+        last = -1
+        for clause in some:
+            between = self.text[last : clause.start] if last >= 0 else ""
+            joined = between if last >= 0 and not re.search("[一-鿿A-Za-z0-9]", between) else "，"
+            shown = self.text[clause.start : clause.end]
+            for start, end, mask in sorted(self.own, reverse=True):
+                if clause.start <= start < clause.end:
+                    shown = shown[: start - clause.start] + mask + shown[end - clause.start :]
+            pieces += [joined, shown] if pieces else [shown]
+            last = clause.end
+        return "".join(pieces).strip()
+
     def read(self, clause: Clause) -> None:
         if len(bare(clause.text)) <= 16 and wish_of_anonymity(clause.text) is not None:
             return  # The draft's `anonymous` says it.
-        used: list[tuple[int, int]] = []
-        for entity in self.entities:
-            if clause.start <= entity["start"] < clause.end and self._take(entity, clause):
-                used.append((entity["start"] - clause.start, entity["end"] - clause.start))
+        inside = [e for e in self.entities if clause.start <= e["start"] < clause.end]
+        if not inside and shapes.is_filler(clause.text):
+            return
+        used = [(e["start"] - clause.start, e["end"] - clause.start) for e in inside if self._take(e, clause)]
         remaining = self.text[clause.start : clause.end]
         for start, end in reversed(used):
             remaining = remaining[:start] + remaining[end:]
-        if "request" in self.fields and self.open("request") and wants(remaining.strip(" ，,。")):
-            self.wishes.append(clause.text)
+        left = Left(clause, remaining.strip(" ，,。"), frozenset(e["entity"] for e in inside))
+        if "request" in self.fields and wants(left.rest):
+            self.wishes.append(left)
+            return
+        if self._is_place(left):
+            self.placed.append(left)
             return
         if not used or len(core(remaining)) >= 3:
-            self.left.append(clause)
-        if not is_pleasantry(clause.text):
-            self.told.append(told(remaining))
+            self.left.append(left)
+        self.told.append(told(remaining))
+
+    def _is_place(self, left: Left) -> bool:
+        """A place without anything told about it; the number of the house may follow by itself."""
+        if "respondent_address" not in self.fields or left.kinds & {"date", "amount", "company", "phone"}:
+            return False
+        if self.placed and shapes.house_number(left.text):
+            return True
+        places = [e for e in self.entities if e["entity"] == "address"]
+        inside = [e for e in places if left.clause.start <= e["start"] < left.clause.end]
+        if not inside or left.text in self.heard.values.get("address", ""):
+            return False
+        if _OWN_HOME.search(self.before(inside[0], 8)) and self.asked != "respondent_address":
+            return False
+        around = left.text
+        for entity in inside:
+            around = around.replace(self.text[entity["start"] : entity["end"]], "")
+        around = re.sub(
+            "[东西南北中]?[里头边面侧口]|具体|门牌|市场|商场|地址|位置|有[个家]|[那这][个家]", "", around
+        )
+        coarse = all(shapes.is_coarse(str(e["value"])) for e in inside) and self.asked != "respondent_address"
+        return len(core(around)) < 3 and not (coarse and len(bare(around)) < 2) and not is_question(left.text)
 
     def _take(self, entity: Entity, clause: Clause) -> bool:
         kind, value = entity["entity"], str(entity["value"])
@@ -213,10 +263,17 @@ class _Listener:
             return self.put("address", value)
         if self.asked == "address":
             return self.put("address", clause.text)
-        if self.asked == "respondent_address":
-            self.placed.append(clause)
-            return True
-        return bool(_FINE.search(value)) and self.put("respondent_address", value)
+        # 松原江北的惠客多超市: what stands between the place and the firm belongs to the place.
+        if self.asked in ("respondent", "respondent_address"):
+            after = self.text[entity["end"] : clause.end]
+            next_ = [e["start"] for e in self.entities if entity["end"] <= e["start"] < clause.end]
+            between = self.text[entity["end"] : min(next_)] if next_ else ""
+            if re.fullmatch("[一-鿿]{1,6}的", between) and not PROSE.search(between):
+                entity["end"] += len(between) - 1
+                return self.put("respondent_address", value + between[:-1])
+            if not shapes.is_coarse(value) and (len(core(after)) < 3 or after.startswith("的")):
+                return self.put("respondent_address", value)
+        return bool(FINE.search(value)) and self.put("respondent_address", value)
 
 
 def own_contacts(text: str, entities: list[Entity]) -> list[str]:
@@ -232,7 +289,7 @@ def own_contacts(text: str, entities: list[Entity]) -> list[str]:
     return found
 
 
-def _candidates(listener: _Listener) -> list[Clause]:
+def _candidates(listener: _Listener) -> list[Left]:
     """Clauses that may be a value without being marked as one; a question is none."""
     return [] if is_question(listener.text) else list(listener.left)
 
@@ -251,90 +308,109 @@ def hear(
     `asked` is the field just asked for (it may be filled already, then it is replaced); with `insist` a
     second answer is taken for the field even if it does not look like one.
     """
-    listener = _Listener(text, entities, fields, asked, filled)
+    listener = _Listener(text, [dict(e) for e in entities], fields, asked, filled)
     for clause in clauses(text, entities):
         listener.read(clause)
-    heard, left = listener.heard, listener.left
+    heard = listener.heard
     heard.told = "".join(listener.told)
-    heard.story = text.strip()
-    for start, end, shown in sorted(listener.own, reverse=True):
-        heard.story = (
-            (text[:start] + shown + text[end:]).strip()
-            if heard.story == text.strip()
-            else _swap(heard.story, text[start:end], shown)
-        )
-    if asked == "request":
-        wish = [c.text for c in clauses(text, entities) if c in left or c.text in listener.wishes]
-        if wish and len(bare("".join(wish))) >= 2:
-            heard.values["request"] = "，".join(wish)
-            left.clear()
-    elif listener.wishes:
-        listener.put("request", "，".join(listener.wishes))
+    heard.story = listener.quote(clauses(text, entities)) or text.strip()
+    _places(listener)
+    _wishes(listener, insist)
     if taker := _TAKERS.get(asked):
         taker(listener, insist)
-    rest = "，".join(clause.text for clause in left if not is_pleasantry(clause.text))
-    if len(core(rest)) >= 3:
-        heard.rest = rest
-        for start, end, shown in listener.own:
-            heard.rest = _swap(heard.rest, text[start:end], shown)
+    rest = [left for left in listener.left if not shapes.is_filler(left.text)]
+    if len(core("".join(left.text for left in rest))) >= 3:
+        heard.rest = listener.quote([left.clause for left in rest])
     return heard
 
 
-def _swap(text: str, old: str, new: str) -> str:
-    return text.replace(old, new, 1)
+def _places(listener: _Listener) -> None:
+    """The respondent's place, also when a better one is told later."""
+    if not listener.placed:
+        return
+    values, old = listener.heard.values, listener.filled.get("respondent_address", "")
+    told = [shapes.house_number(p.text) or LEAD.sub("", p.text) or p.text for p in listener.placed]
+    place = "，".join(dict.fromkeys(told))
+    if listener.put("respondent_address", place):
+        return
+    better = shapes.finer(values.get("respondent_address", "") or old, place)
+    if better:
+        values["respondent_address"] = better
+    elif place not in old:
+        listener.left = sorted([*listener.left, *listener.placed], key=lambda left: left.clause.start)
 
 
-_LEAD = re.compile(
-    "^(?:嗯+|啊|哦|呃|那个|那|就是|就|是|叫做|叫|名叫|店名是?叫?|店叫|名字是?叫?|名称是?"
-    "|在|我在|我要投诉|我要举报|投诉的?是?|举报的?是?|对方是|商家是|[：:，, ])+"
-)
+def _wishes(listener: _Listener, insist: bool) -> None:
+    """The request (诉求): what is wished, wherever it was said; asked for it, also what may be a wish."""
+    said = list(listener.wishes)
+    if listener.asked == "request" and not is_question(listener.text):
+        alone = len(listener.left) == 1 and not listener.heard.values and not said
+        for left in list(listener.left):
+            plain = not left.kinds and not left.story and not is_skip(left.text)
+            if shapes.is_loose_wish(left.text, left.kinds, left.rest) or (plain and (alone or insist)):
+                said.append(left)
+                listener.left.remove(left)
+    if not said:
+        return
+    wish = "，".join(left.text for left in sorted(said, key=lambda left: left.clause.start))
+    old = listener.filled.get("request", "")
+    if listener.asked != "request" and old:
+        # What is wished for later completes what was wished for before.
+        listener.heard.values["request"] = old if wish in old else f"{old}；{wish}"
+    else:
+        listener.put("request", wish)
 
 
 def _respondent(listener: _Listener, insist: bool) -> None:
     if "respondent" in listener.heard.values:
         return
-    for clause in _candidates(listener):
-        name = _LEAD.sub("", clause.text)
-        plausible = 2 <= len(bare(name)) <= 20 and not _PROSE.search(name) and not is_generic(name)
-        enough = insist and len(bare(name)) >= 2 and not is_question(name) and not is_skip(name)
-        if (plausible or enough) and not is_pleasantry(name):
+    for left in _candidates(listener):
+        if left.kinds & {"date", "amount", "phone", "name"} or wants(left.text):
+            continue
+        name = shapes.firm(left.rest, insist=insist and not left.story)
+        if name:
             listener.heard.values["respondent"] = name
-            listener.left.remove(clause)
+            listener.left.remove(left)
             _place_beside(listener)
             return
 
 
 def _place_beside(listener: _Listener) -> None:
     # The question about the firm also asks where it is.
-    for clause in list(listener.left):
-        place = _LEAD.sub("", clause.text)
-        fits = len(place) <= 16 and _FINE.search(place) and not _PROSE.search(place)
-        if fits and listener.put("respondent_address", place):
-            listener.left.remove(clause)
+    for left in list(listener.left):
+        place = LEAD.sub("", left.text)
+        fits = len(place) <= 16 and FINE.search(place) and not PROSE.search(place)
+        dated = left.kinds & {"date", "amount"}
+        if fits and not dated and listener.put("respondent_address", place):
+            listener.left.remove(left)
 
 
 def _respondent_address(listener: _Listener, insist: bool) -> None:
     values = listener.heard.values
-    if listener.placed:
-        values["respondent_address"] = "，".join(
-            dict.fromkeys(_LEAD.sub("", c.text) or c.text for c in listener.placed)
-        )
-        listener.left[:] = [c for c in listener.left if c not in listener.placed]
+    if "respondent_address" in values:
         return
-    for clause in _candidates(listener):
-        place = _LEAD.sub("", clause.text) or clause.text
-        where = _FINE.search(place) or re.search("网|平台|线上|直播|[里边面头口上下东南西北市州]$|站", place)
+    for left in _candidates(listener):
+        if left.kinds & {"date", "amount", "phone"}:
+            continue
+        place = LEAD.sub("", left.text) or left.text
+        where = FINE.search(place) or re.search("网|平台|线上|直播|[里边面头口上下东南西北市州]$|站", place)
         plausible = (
             len(bare(place)) >= 2
             and where
             and len(place) <= 40
             and not re.search("[退他给吗说没]|怎么|记不|不知道", place)
         )
-        short = 2 <= len(bare(place)) <= 8 and not _PROSE.search(place)
-        enough = insist and len(bare(place)) >= 2 and not is_question(place) and not is_skip(place)
-        if (plausible or short or enough) and not is_pleasantry(place):
+        short = 2 <= len(bare(place)) <= 8 and not PROSE.search(place) and not left.story
+        stubborn = (
+            insist
+            and len(bare(place)) >= 2
+            and not is_question(place)
+            and not is_skip(place)
+            and not left.story
+        )
+        if plausible or short or stubborn or _ONLINE.search(place):
             values["respondent_address"] = place
-            listener.left.remove(clause)
+            listener.left.remove(left)
             return
     # "欧亚商都一楼" is heard as a firm, and is a place as well.
     for entity in listener.entities:
@@ -344,24 +420,17 @@ def _respondent_address(listener: _Listener, insist: bool) -> None:
             return
 
 
+_ONLINE = re.compile("^(?:就)?(?:是)?(?:在)?(?:网上|线上|网店|没有门店|手机上)")
+
+
 def _name(listener: _Listener, insist: bool) -> None:
     if "name" in listener.heard.values:
         return
-    for clause in _candidates(listener):
-        who = re.sub(
-            "^(?:嗯+|啊|哦|那个|就|我的?名字是?叫?|姓名是?|名字是?叫?|我叫|我姓|免贵姓|免贵|我是"
-            "|叫我|叫|姓|是|[：: ])+|(?:就行|吧|啊|呀|就好|的)+$",
-            "",
-            clause.text,
-        )
-        if (
-            _PERSON.fullmatch(who)
-            and not _NO_PERSON.search(who)
-            and not is_pleasantry(who)
-            and not is_skip(who)
-        ):
+    for left in _candidates(listener):
+        who = "" if left.kinds & {"date", "amount", "company", "address"} else shapes.person(left.rest)
+        if who:
             listener.heard.values["name"] = who
-            listener.left.remove(clause)
+            listener.left.remove(left)
             return
 
 
@@ -382,22 +451,30 @@ def _phone(listener: _Listener, insist: bool) -> None:
         ]
 
 
+_OWN_CALLED = re.compile(r"^(?:嗯+|啊|就|我们|我|单位|公司|店|厂|是|叫|名字|名称|[：: ])+(?=[一-鿿]{2})")
+
+
 def _company(listener: _Listener, insist: bool) -> None:
     if "company" in listener.heard.values:
         return
-    for clause in _candidates(listener):
-        firm = re.sub(
-            r"^(?:嗯+|啊|就|我们|我|单位|公司|店|厂|是|叫|名字|名称|[：: ])+(?=[一-鿿]{2})", "", clause.text
-        )
-        if (
-            2 <= len(bare(firm)) <= 30
-            and (insist or not re.search("[不了退他给想说吗没？?咋]|怎么|什么|啥|记不", firm))
-            and not is_pleasantry(firm)
-            and not is_skip(firm)
-        ):
+    for left in _candidates(listener):
+        if left.kinds & {"date", "amount", "phone", "name"} or wants(left.text):
+            continue
+        firm = _OWN_CALLED.sub("", left.text)
+        prose = re.search("[不了退他给想说吗没？?咋]|怎么|什么|啥|记不", firm)
+        if 2 <= len(bare(firm)) <= 30 and (insist or not prose) and not is_skip(firm):
             listener.heard.values["company"] = firm
-            listener.left.remove(clause)
+            listener.left.remove(left)
             return
+
+
+def _evidence(listener: _Listener, insist: bool) -> None:
+    proof = [left for left in listener.left if shapes.is_proof(left.text)]
+    alone = len(listener.left) == 1 and not listener.left[0].story and not listener.left[0].kinds
+    proof = proof or (listener.left[:] if alone and not is_question(listener.text) else [])
+    if proof:
+        listener.heard.values["evidence"] = listener.quote([left.clause for left in proof])
+        listener.left = [left for left in listener.left if left not in proof]
 
 
 def _whole(name: str) -> Callable[[_Listener, bool], None]:
@@ -415,7 +492,7 @@ _TAKERS = {
     "name": _name,
     "phone": _phone,
     "company": _company,
-    "evidence": _whole("evidence"),
+    "evidence": _evidence,
     "injury": _whole("injury"),
     "address": _whole("address"),
 }

@@ -28,7 +28,9 @@ LEAD = re.compile(
     "|在|我在|我要投诉|我要举报|投诉的?是?|举报的?是?|对方是|商家是|有一?[家个]|[：:，, ]|的(?=[一-鿿]{2}))+"
 )
 # A prefecture alone does not tell which office: the question about the place stays.
-_COARSE = re.compile("(?:吉林省|吉林)?(?:长春|吉林|四平|辽源|通化|白山|松原|白城|延边)?(?:省|市|州|那边|那块|这边)?")
+_COARSE = re.compile(
+    "(?:吉林省|吉林)?(?:长春|吉林|四平|辽源|通化|白山|松原|白城|延边)?(?:省|市|州|那边|那块|这边)?"
+)
 
 
 def is_filler(clause: str) -> bool:
@@ -114,7 +116,7 @@ def firm(text: str, *, insist: bool = False) -> str:
     if beside := re.fullmatch("(.{1,10}?)(?:那家|那个|这家|这个|有家|有个|有一家|的一家)([^，]{2,})", name):
         described = re.search("的$|^[卖开做修的]|^店", beside[2])
         name = name if described or is_generic(beside[2]) else beside[2]
-    if re.search(r"[A-Za-z]{2}-?\d{6}", name) or not 2 <= len(bare(name)):
+    if re.search(r"[A-Za-z]{2}-?\d{6}", name) or not len(bare(name)) >= 2:
         return ""
     plain = len(bare(name)) <= 20 and not PROSE.search(name) and not is_generic(name)
     stubborn = insist and not is_question(name) and not is_skip(name) and not wants(name)

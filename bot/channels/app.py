@@ -131,7 +131,9 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
         response.headers.setdefault("Content-Security-Policy", CSP)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
-        response.headers.setdefault("Cache-Control", "no-store" if "/api/" in request.url.path else "no-cache")
+        response.headers.setdefault(
+            "Cache-Control", "no-store" if "/api/" in request.url.path else "no-cache"
+        )
         return response
 
     if origins := [o.strip() for o in config.allowed_origins.split(",") if o.strip()]:

@@ -12,7 +12,9 @@ KEYS = 50_000  # More keys than this and the oldest are forgotten: an attacker m
 class TokenBuckets:
     """`per_minute` tokens a minute and key, at most `burst` saved up."""
 
-    def __init__(self, per_minute: int, burst: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_minute: int, burst: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.rate = per_minute / 60.0
         self.burst = float(burst or per_minute)
         self.clock = clock

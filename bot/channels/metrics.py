@@ -5,7 +5,9 @@ from __future__ import annotations
 from prometheus_client import Counter, Histogram
 
 MESSAGES = Counter("hotline_messages_total", "Citizens' messages stored", ["channel"])
-DUPLICATES = Counter("hotline_duplicate_deliveries_total", "Deliveries of a message that was stored before", ["channel"])
+DUPLICATES = Counter(
+    "hotline_duplicate_deliveries_total", "Deliveries of a message that was stored before", ["channel"]
+)
 ANSWERS = Counter("hotline_answers_total", "Replies by kind", ["kind"])
 REFUSED = Counter("hotline_refused_total", "Requests refused, by error code", ["code"])
 TURN_SECONDS = Histogram(

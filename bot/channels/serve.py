@@ -37,10 +37,15 @@ async def serve(config: Settings) -> None:
     app = create_app(config, engine)
     warm = asyncio.create_task(_warm(engine))
     app.state.warm = warm
-    common = {"log_config": None, "access_log": False, "lifespan": "on"}
     public = uvicorn.Server(
         uvicorn.Config(
-            app, host=config.host, port=config.port, timeout_graceful_shutdown=5, server_header=False, **common
+            app,
+            host=config.host,
+            port=config.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
         )
     )
     actions = uvicorn.Server(
@@ -48,8 +53,9 @@ async def serve(config: Settings) -> None:
             create_actions_app(os.environ["HOTLINE_ACTIONS_TOKEN"]),
             host="127.0.0.1",
             port=config.actions_port,
+            log_config=None,
+            access_log=False,
             timeout_graceful_shutdown=2,
-            **common,
         )
     )
 
@@ -59,7 +65,7 @@ async def serve(config: Settings) -> None:
 
     # Two servers in one process: neither may install its own signal handlers.
     for server in (public, actions):
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

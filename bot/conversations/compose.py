@@ -18,7 +18,7 @@ import yaml
 
 from bot.conversations import emergency
 from bot.conversations.log import Choice, Reply
-from bot.policy import Pack, answers, load
+from bot.policy import Pack, answers, load, walk
 
 MISSES_TO_OFFER = 2  # The second miss in a row offers a person (ladder of issue "One command").
 MISSES_TO_HAND_OVER = 3  # GB/T 47746-2026: repeated failure hands over; test suites use three turns.
@@ -86,7 +86,9 @@ def simple(kind: str, text: str, *choices: Choice, **known: Any) -> Reply:
 def greeting() -> Reply:
     """The first message of a conversation: says that it is a bot and what it can do."""
     labels = phrases()["greeting_choices"]
-    return simple("chitchat", phrases()["greeting"], *(Choice(f"start{i}", x, x) for i, x in enumerate(labels)))
+    return simple(
+        "chitchat", phrases()["greeting"], *(Choice(f"start{i}", x, x) for i, x in enumerate(labels))
+    )
 
 
 def language_of(text: str) -> str:
@@ -99,7 +101,25 @@ def language_of(text: str) -> str:
         return "ru"
     han = len(re.findall(r"[\u4e00-\u9fff]", text))
     words = re.findall(r"[A-Za-z]{2,}", text)
-    english = {"the", "is", "to", "my", "we", "can", "do", "how", "our", "for", "what", "where", "you", "hello", "please", "i", "of"}
+    english = {
+        "the",
+        "is",
+        "to",
+        "my",
+        "we",
+        "can",
+        "do",
+        "how",
+        "our",
+        "for",
+        "what",
+        "where",
+        "you",
+        "hello",
+        "please",
+        "i",
+        "of",
+    }
     return "en" if han <= 2 and len(words) >= 3 and english & {w.lower() for w in words} else ""
 
 
@@ -138,13 +158,22 @@ def _policy(turn: Turn) -> Composed:
     choices = [Choice(f"next{i}", label, label) for i, label in enumerate(answer.next)]
     if state.get("focus") and state["focus"] != measures:
         state["before"] = state["focus"]
-    state |= {"focus": measures, "facet": answer.facets[0], "last_kind": "policy", "misses": 0, "focus_age": 0}
+    state.pop("walk", None)
+    state |= {
+        "focus": measures,
+        "facet": answer.facets[0],
+        "last_kind": "policy",
+        "misses": 0,
+        "focus_age": 0,
+    }
     state["options"] = []
     return Composed([_from_answer(answer, *choices, human_choice())], state)
 
 
 def _notice(turn: Turn) -> Composed:
     topic = str(turn.reading.get("topic") or "topic")
+    if topic in ("list", "topic") and (fits := _broad(turn)):
+        return fits
     answer = answers.about(turn.pack, topic)
     return Composed([_from_answer(answer, human_choice())], _settled(turn.state, "notice"))
 
@@ -153,15 +182,49 @@ def _measure_choices(pack: Pack, numbers: list[int]) -> list[Choice]:
     return [Choice(f"measure{n}", pack.measure(n).short, pack.measure(n).short, (n,)) for n in numbers]
 
 
+# Words that ask for everything that fits a firm, not for one measure.
+_BROAD = re.compile(
+    r"(哪|那|啥|什么)(几|些|个)?(条|项|政策|措施|支持|优惠|扶持|照顾|帮助)|能用(得?上|的)|沾边|有(啥|什么|没有).{0,4}(政策|支持|照顾|优惠)|哪条管|适合"
+)
+
+
 def _match(turn: Turn) -> Composed:
-    lines = [phrases()["match"]["say"]]
-    lines += [f"{n}. {m.short}" for n, m in sorted(turn.pack.measures.items())]
-    answer = payload_of("notice", facets=["list"], validity=turn.pack.notice.validity.state)
-    reply = Reply("\n".join(lines), answer, (human_choice(),), sms=phrases()["match"]["say"])
-    return Composed([reply], _settled(turn.state, "notice"))
+    """The walk of a few questions to the measures that fit; a firm that said what it is gets them at once."""
+    kept = turn.state.get("walk")
+    if kept and turn.reading.get("topic") == "walk":
+        steps = walk.take(walk.Walk.model_validate(kept), turn.text)
+    else:
+        steps = walk.start(turn.normal)
+        if walk.answer(steps, turn.pack).kind == "policy":
+            return _walked(turn, steps)
+    asked = walk.question(steps)
+    if asked is None:
+        return _walked(turn, steps)
+    state = _settled(turn.state, "clarify") | {"walk": steps.model_dump()}
+    choices = [Choice(f"walk{i}", label, label) for i, label in enumerate(asked.choices)]
+    opening = "" if kept else phrases()["match"]["say"] + "\n"
+    return Composed([simple("clarify", opening + asked.text, *choices)], state)
+
+
+def _walked(turn: Turn, steps: walk.Walk) -> Composed:
+    answer = walk.answer(steps, turn.pack)
+    state = _settled(turn.state, answer.kind)
+    if answer.measures:
+        state |= {"focus": list(answer.measures), "facet": "what", "focus_age": 0}
+    return Composed([_from_answer(answer, human_choice())], state)
+
+
+def _broad(turn: Turn) -> Composed | None:
+    """The measures that fit, when the words ask for all of them and say what the firm is."""
+    if not _BROAD.search(turn.normal):
+        return None
+    steps = walk.start(turn.normal)
+    return _walked(turn, steps) if walk.answer(steps, turn.pack).kind == "policy" else None
 
 
 def _clarify(turn: Turn) -> Composed:
+    if fits := _broad(turn):
+        return fits
     words = phrases()["clarify"]
     options = [n for n in turn.reading.get("options", []) if n in turn.pack.measures][:3]
     if not options:
@@ -176,17 +239,27 @@ def _clarify(turn: Turn) -> Composed:
 
 
 def _fallback(turn: Turn) -> Composed:
+    if fits := _broad(turn):
+        return fits
     words = phrases()["fallback"]
     state, misses = _missed(turn.state, "fallback")
     if misses >= MISSES_TO_OFFER:
         return _ladder(Composed([simple("fallback", words["second"], human_choice())], state), misses)
-    near = [int(n) for n, p in turn.reading.get("scores", {}).items() if p >= 0.25 and int(n) in turn.pack.measures]
+    near = [
+        int(n)
+        for n, p in turn.reading.get("scores", {}).items()
+        if p >= 0.25 and int(n) in turn.pack.measures
+    ]
     lines = [words["say"]]
     if near:
-        names = "、".join(f"{turn.pack.measure(n).short}（{answers.clause_name(turn.pack.measure(n))}）" for n in near[:2])
+        names = "、".join(
+            f"{turn.pack.measure(n).short}（{answers.clause_name(turn.pack.measure(n))}）" for n in near[:2]
+        )
         lines.append(words["near"].format(names=names))
     lines.append(words["help"])
-    return Composed([simple("fallback", "\n".join(lines), *_measure_choices(turn.pack, near[:2]), human_choice())], state)
+    return Composed(
+        [simple("fallback", "\n".join(lines), *_measure_choices(turn.pack, near[:2]), human_choice())], state
+    )
 
 
 def _unclear(turn: Turn) -> Composed:
@@ -200,13 +273,20 @@ def _chitchat(turn: Turn) -> Composed:
     words = phrases()["chitchat"]
     topic = str(turn.reading.get("topic") or "unclear")
     choices = (human_choice(),) if topic in ("abuse", "mood") else ()
-    return Composed([simple("chitchat", words.get(topic, words["unclear"]), *choices)], _settled(turn.state, "chitchat"))
+    return Composed(
+        [simple("chitchat", words.get(topic, words["unclear"]), *choices)], _settled(turn.state, "chitchat")
+    )
 
 
 def _emergency(turn: Turn) -> Composed:
     known = emergency.topics()
     topic = known.get(str(turn.payload.get("topic") or turn.reading.get("topic"))) or known["injury"]
-    return Composed([danger(topic)], dict(turn.state) | {"last_kind": "emergency"}, hand_over=f"险情：{topic.name}", urgent=True)
+    return Composed(
+        [danger(topic)],
+        dict(turn.state) | {"last_kind": "emergency"},
+        hand_over=f"险情：{topic.name}",
+        urgent=True,
+    )
 
 
 def danger(topic: emergency.Topic) -> Reply:
@@ -260,6 +340,7 @@ def hand_over_reply(before: int) -> Reply:
 def _settled(state: dict[str, Any], kind: str) -> dict[str, Any]:
     """The state after a turn that was understood; a measure in focus grows old."""
     new = dict(state) | {"last_kind": kind, "misses": 0, "options": []}
+    new.pop("walk", None)
     new["focus_age"] = int(state.get("focus_age", 0)) + 1
     if new["focus_age"] > FOCUS_TURNS:
         new["focus"], new["before"] = [], []
@@ -298,7 +379,11 @@ def _merge(replies: list[Reply]) -> list[Reply]:
 
 
 def compose(
-    payloads: list[dict[str, Any]], reading: dict[str, Any], state: dict[str, Any], text: str, pack: Pack | None = None
+    payloads: list[dict[str, Any]],
+    reading: dict[str, Any],
+    state: dict[str, Any],
+    text: str,
+    pack: Pack | None = None,
 ) -> Composed:
     """All replies of one turn. No payload at all is a failure of the engine and raises `ValueError`."""
     if not payloads:
@@ -317,8 +402,8 @@ def compose(
     if any(reply.answer["kind"] == "policy" for reply in result.replies):
         # Inside an intake the next question follows the answer; a follow-up is still about the answer.
         result.state["last_kind"] = "policy"
-    if line := phrases()["foreign"].get(language_of(text)):
-        if result.replies:
-            first = result.replies[0]
-            result.replies[0] = Reply(f"{line}\n{first.text}", first.answer, first.choices, first.sms, first.card)
+    line = phrases()["foreign"].get(language_of(text))
+    if line and result.replies:
+        first = result.replies[0]
+        result.replies[0] = Reply(f"{line}\n{first.text}", first.answer, first.choices, first.sms, first.card)
     return result

@@ -25,7 +25,9 @@ class Decision:
 class Engine(Protocol):
     """Anything that can take a turn; tests use a scripted one."""
 
-    async def turn(self, conversation_id: str, message_id: str, text: str, context: dict[str, Any]) -> Decision:
+    async def turn(
+        self, conversation_id: str, message_id: str, text: str, context: dict[str, Any]
+    ) -> Decision:
         """Decide one message; raises `EngineFailed`."""
         ...
 
@@ -44,9 +46,16 @@ class HttpEngine:
             base_url=url, headers={"X-Hotline-Token": token}, timeout=timeout, trust_env=False
         )
 
-    async def turn(self, conversation_id: str, message_id: str, text: str, context: dict[str, Any]) -> Decision:
+    async def turn(
+        self, conversation_id: str, message_id: str, text: str, context: dict[str, Any]
+    ) -> Decision:
         """One turn; never retried, since the caller decides what a failure means."""
-        body = {"conversation_id": conversation_id, "message_id": message_id, "text": text, "context": context}
+        body = {
+            "conversation_id": conversation_id,
+            "message_id": message_id,
+            "text": text,
+            "context": context,
+        }
         try:
             # httpx bounds each read; a slow trickle must not hold the citizen longer than the whole bound.
             async with asyncio.timeout(self._timeout):

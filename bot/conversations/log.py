@@ -261,7 +261,9 @@ def last_choices(session: Session, conversation_id: str) -> list[dict[str, Any]]
     return found
 
 
-def queue_hand_over(session: Session, conversation_id: str, reason: str, *, urgent: bool, now: datetime) -> int:
+def queue_hand_over(
+    session: Session, conversation_id: str, reason: str, *, urgent: bool, now: datetime
+) -> int:
     """Put the conversation into the queue for a person (once) and return how many wait before it."""
     waiting = session.scalar(
         select(HandOver).where(HandOver.conversation_id == conversation_id, HandOver.state == "waiting")

@@ -38,11 +38,15 @@ def receipt_payload(session: Session, lodged: Sequence[Case]) -> dict[str, Any]:
         "text": "\n".join(lines),
         "sms": f"已登记（不表示已受理）。查询码{'、'.join(case_status_text(session, c).sms_code for c in lodged)}，凭此码和手机号可查。",
         "case": numbers[0],
-        "card": {"receipt": {"numbers": numbers, "sms_code": first.sms_code, "deadlines": list(first.deadlines)}},
+        "card": {
+            "receipt": {"numbers": numbers, "sms_code": first.sms_code, "deadlines": list(first.deadlines)}
+        },
     }
 
 
 def receipt_of_message(session: Session, message_id: str) -> dict[str, Any] | None:
     """The receipt that this message earned, if it confirmed a case before its turn was finished."""
-    lodged = list(session.scalars(select(Case).where(Case.confirmed_by_message == message_id).order_by(Case.part)))
+    lodged = list(
+        session.scalars(select(Case).where(Case.confirmed_by_message == message_id).order_by(Case.part))
+    )
     return receipt_payload(session, lodged) if lodged else None

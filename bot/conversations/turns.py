@@ -139,8 +139,17 @@ class Turns:
 
     async def _ask_engine(self, message: Message, facts: dict[str, Any]) -> Composed:
         state = facts["state"]
-        context = {key: state.get(key) for key in ("focus", "before", "facet", "last_kind", "options") if state.get(key)}
-        context |= {"intake": facts["intake"], "asked": facts["asked"], "picked": (message.extra or {}).get("picked", [])}
+        context = {
+            key: state.get(key)
+            for key in ("focus", "before", "facet", "last_kind", "options")
+            if state.get(key)
+        }
+        context["walk"] = bool(state.get("walk"))
+        context |= {
+            "intake": facts["intake"],
+            "asked": facts["asked"],
+            "picked": (message.extra or {}).get("picked", []),
+        }
         try:
             decision = await self.engine.turn(message.conversation_id, message.id, message.body, context)
             return compose(decision.payloads, decision.reading, state, message.body)

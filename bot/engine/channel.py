@@ -54,7 +54,8 @@ class TurnInput(InputChannel):
                 return response.json({"error": "token"}, status=401)
             body = request.json
             if not isinstance(body, dict) or not all(
-                isinstance(body.get(key), str) and body[key] for key in ("conversation_id", "message_id", "text")
+                isinstance(body.get(key), str) and body[key]
+                for key in ("conversation_id", "message_id", "text")
             ):
                 return response.json({"error": "malformed"}, status=400)
             context = body.get("context") if isinstance(body.get("context"), dict) else {}

@@ -24,7 +24,8 @@ from rasa.shared.nlu.training_data.training_data import TrainingData
 
 from bot.engine import entities
 from bot.engine.examples import Example, distinct, from_marks
-from bot.engine.gate import Context, Gate, Reading as Decision, Scores
+from bot.engine.gate import Context, Gate, Scores
+from bot.engine.gate import Reading as Decision
 from bot.engine.reader import Reader
 from bot.engine.text import normalise
 
@@ -149,11 +150,15 @@ class ReadingClassifier(GraphComponent):
         context = Context.read(metadata.get("context") if isinstance(metadata, dict) else None)
         decision = self.gate.decide("" if text == "?" and message.get(RAW) != "?" else text, scores, context)
         if not decision.topic or decision.intent in ("notice", "chitchat", "emergency"):
-            decision = dataclasses.replace(decision, topic=decision.topic or reader.topic(row, decision.intent))
+            decision = dataclasses.replace(
+                decision, topic=decision.topic or reader.topic(row, decision.intent)
+            )
         if decision.topic == "correct":
             decision.extra["field"] = reader.topic(row, "correct")
         ranking = [{"name": name, "confidence": p} for name, p in list(scores.acts.items())[:10]]
-        message.set("intent", {"name": decision.intent, "confidence": decision.confidence}, add_to_output=True)
+        message.set(
+            "intent", {"name": decision.intent, "confidence": decision.confidence}, add_to_output=True
+        )
         message.set("intent_ranking", ranking, add_to_output=True)
         message.set("reading", _as_json(text, decision, scores), add_to_output=True)
 

@@ -58,7 +58,9 @@ def read(folder: Path) -> Iterator[Example]:
                 continue
             for line in block["examples"].splitlines():
                 if line.startswith("- "):
-                    yield from_marks(line[2:].strip(), block["intent"], block.get("metadata") or {}, path.name)
+                    yield from_marks(
+                        line[2:].strip(), block["intent"], block.get("metadata") or {}, path.name
+                    )
 
 
 def distinct(examples: Iterable[Example]) -> list[Example]:

@@ -46,6 +46,7 @@ class Context:
     asked: str = ""  # field asked last
     options: tuple[int, ...] = ()  # measures offered by the last ask-back
     picked: tuple[int, ...] = ()  # measures of the button that was pressed
+    walk: bool = False  # the questions towards the fitting measures are running
 
     @classmethod
     def read(cls, data: Any) -> Context:
@@ -55,7 +56,11 @@ class Context:
 
         def numbers(key: str) -> tuple[int, ...]:
             some = data.get(key)
-            return tuple(n for n in some if isinstance(n, int) and 1 <= n <= 16) if isinstance(some, list) else ()
+            return (
+                tuple(n for n in some if isinstance(n, int) and 1 <= n <= 16)
+                if isinstance(some, list)
+                else ()
+            )
 
         def word(key: str) -> str:
             value = data.get(key)
@@ -63,7 +68,7 @@ class Context:
 
         return cls(
             numbers("focus"), numbers("before"), word("facet"), word("last_kind"),
-            word("intake"), word("asked"), numbers("options"), numbers("picked"),
+            word("intake"), word("asked"), numbers("options"), numbers("picked"), data.get("walk") is True,
         )  # fmt: skip
 
 
@@ -148,9 +153,14 @@ AFTER_STATUS = {"status": 10.0, "followup": 0.3, **dict.fromkeys(CASES, 0.2)}
 IN_FOCUS = {"followup": 2.5, "more": 1.0, **dict.fromkeys(BARE, 0.2)}
 IN_INTAKE = {"followup": 0.3, "more": 0.3, "oos": 0.3, "notice": 0.5, **dict.fromkeys(BARE, 3.0)}
 
-_CASE_WORDS = re.compile(r"(我|俺|咱)们?(还|就|也)?(要|想|得|来)(实名|匿名)?(投诉|举报)(?!.{0,4}(怎么|咋|吗|流程|电话))")
+_CASE_WORDS = re.compile(
+    r"(我|俺|咱)们?(还|就|也)?(要|想|得|来)(实名|匿名)?(投诉|举报)(?!.{0,4}(怎么|咋|吗|流程|电话))"
+)
+_QUESTION = re.compile(r"[?]|吗|呢$|咋|怎么|多少|几|啥|什么|哪|行不|能不能|能.{1,8}不$")
 _BACK = re.compile(r"刚才|方才|前面|上一|先头|说回|回到|头一个|第一个")
-_ELLIPSIS = re.compile(r"^(那|那么|然后|再有)?.{1,9}(呢|咋办|咋说|行不|行吗|行么|算不|也行|可以吗|能行)[?!。]*$")
+_ELLIPSIS = re.compile(
+    r"^(那|那么|然后|再有)?.{1,9}(呢|咋办|咋说|行不|行吗|行么|算不|也行|可以吗|能行)[?!。]*$"
+)
 
 
 def with_context(scores: Scores, context: Context) -> Scores:
@@ -189,7 +199,18 @@ class Gate:
         scores = with_context(scores, context)
         if context.intake:
             return self._in_intake(text, scores, context)
-        return self._free(text, scores, context)
+        reading = self._free(text, scores, context)
+        if context.walk and not self._leaves_walk(text, reading):
+            return Reading("match", reading.confidence, "an answer to the walk", topic="walk")
+        return reading
+
+    def _leaves_walk(self, text: str, reading: Reading) -> bool:
+        """Whether a message is no answer to a question of the walk: a wish of its own, or a question."""
+        if reading.intent in ("handoff", "emergency"):
+            return True
+        if reading.intent in (*CASES, "status"):
+            return reading.confidence >= 0.8
+        return reading.intent in ("policy", "notice") and bool(_QUESTION.search(text))
 
     # -- an intake runs ---------------------------------------------------------------------------
 
@@ -216,15 +237,19 @@ class Gate:
             return self._policy(scores, (clause,), "called by its number", 1.0)
         if context.last_kind == "status" and act in ("status", "oos", "followup", "chitchat", *BARE):
             return Reading("status", score, "goes on about the status asked for")
-        if context.before and _BACK.search(text) and act not in ("emergency", "handoff", *CASES):
-            if best[0][1] < self.thresholds.answer:
-                return self._policy(scores, context.before, "back to the measure before", score)
+        back = context.before and _BACK.search(text) and best[0][1] < self.thresholds.answer
+        if back and act not in ("emergency", "handoff", *CASES):
+            return self._policy(scores, context.before, "back to the measure before", score)
         if act == "ambiguous":
             if best[0][1] >= self.thresholds.sure:
                 return self._about_measures(text, scores, context, best, score)
             options = tuple(n for n, _ in best if n in scores.meanings) or scores.meanings
             return Reading("ask_back", score, "several measures fit the same words", options=options[:3])
-        if act not in CASES and _CASE_WORDS.search(text) and act not in ("policy", "status", "emergency", "handoff"):
+        if (
+            act not in CASES
+            and _CASE_WORDS.search(text)
+            and act not in ("policy", "status", "emergency", "handoff")
+        ):
             act = max(CASES, key=lambda a: scores.acts.get(a, 0.0))
             return Reading(act, scores.acts.get(act, 0.0), "says so in words")
         if act == "policy":
@@ -238,14 +263,22 @@ class Gate:
         return Reading(act, score, "act")
 
     def _goes_on(
-        self, text: str, scores: Scores, context: Context, best: list[tuple[int, float]], act: str, score: float
+        self,
+        text: str,
+        scores: Scores,
+        context: Context,
+        best: list[tuple[int, float]],
+        act: str,
+        score: float,
     ) -> Reading:
         """A message that leans on the one before: another measure by name, else the one in focus."""
         named, p = best[0]
         if p >= self.thresholds.answer and named not in context.focus:
             reading = self._policy(scores, (named,), "another measure by name", score)
             # 那专利的呢 asks the same of another measure.
-            return replace(reading, facet=context.facet) if context.facet and _ELLIPSIS.match(text) else reading
+            return (
+                replace(reading, facet=context.facet) if context.facet and _ELLIPSIS.match(text) else reading
+            )
         if act in ("handoff", "emergency", "status", "notice", "chitchat") and score >= 0.9 and p < 0.02:
             return Reading(act, score, "act")
         if not context.focus:
@@ -259,7 +292,7 @@ class Gate:
         if act == "more":
             reading = self._policy(scores, context.focus, "more about the measure in focus", score)
             return replace(reading, facet="what", specified=True)
-        return self._policy(scores, context.focus, "follow-up about the measure in focus", score)
+        return self._policy(scores, context.focus, "follow-up about the measure in focus", score, own=False)
 
     def _about_measures(
         self, text: str, scores: Scores, context: Context, best: list[tuple[int, float]], score: float
@@ -269,7 +302,11 @@ class Gate:
             chosen = [best[0][0]] + [n for n, p in best[1:4] if p >= limits.second]
             return self._policy(scores, self._by_parts(chosen, scores.parts), "measure named", score)
         # Without a measure of its own it goes on about the one in focus.
-        if context.focus and best[0][1] < limits.ask and (len(text) <= 16 or scores.acts.get("followup", 0) >= 0.05):
+        if (
+            context.focus
+            and best[0][1] < limits.ask
+            and (len(text) <= 16 or scores.acts.get("followup", 0) >= 0.05)
+        ):
             return self._policy(scores, context.focus, "no measure of its own, one in focus", score)
         if best[0][1] >= limits.ask:
             if best[0][1] >= limits.lead * best[1][1]:
@@ -310,10 +347,15 @@ class Gate:
             return self._policy(scores, context.focus, "short, one in focus", score)
         return Reading("oos", score, "out of scope")
 
-    def _policy(self, scores: Scores, measures: tuple[int, ...], reason: str, score: float) -> Reading:
+    def _policy(
+        self, scores: Scores, measures: tuple[int, ...], reason: str, score: float, *, own: bool = True
+    ) -> Reading:
+        """`own`: the message names its subject. A bare 能延几个月 is open only when the clause's cell is."""
         facet = scores.facet
         given = scores.given(facet, measures)
-        return Reading("policy", score, reason, tuple(measures), facet, given >= 0.5, extra={"given": round(given, 3)})
+        return Reading(
+            "policy", score, reason, tuple(measures), facet, given >= (0.5 if own else 0.2), extra={"given": round(given, 3)}
+        )
 
     def _ask(self, best: list[tuple[int, float]], score: float, reason: str) -> Reading:
         return Reading("ask_back", score, reason, options=tuple(n for n, _ in best[:3]))

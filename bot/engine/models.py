@@ -156,7 +156,9 @@ class Measures:
 class Parts:
     """The raw scores of n sentences: margins and nearest cosines of acts and of measures."""
 
-    def __init__(self, act: np.ndarray, measure: np.ndarray, act_near: np.ndarray, measure_near: np.ndarray) -> None:
+    def __init__(
+        self, act: np.ndarray, measure: np.ndarray, act_near: np.ndarray, measure_near: np.ndarray
+    ) -> None:
         self.act, self.measure = act, measure
         self.act_near, self.measure_near = act_near, measure_near
 
@@ -193,7 +195,9 @@ class Given:
 
     def __init__(self, facets: Sequence[str], strength: float = 8.0) -> None:
         self.facets = list(facets)
-        self.model = LogisticRegression(C=strength, solver="liblinear", class_weight="balanced", random_state=0)
+        self.model = LogisticRegression(
+            C=strength, solver="liblinear", class_weight="balanced", random_state=0
+        )
 
     def _side(self, facets: Sequence[str], measures: Sequence[Sequence[int]]) -> csr_matrix:
         width, numbers = len(self.facets), len(MEASURES) + 1
@@ -207,12 +211,20 @@ class Given:
         return csr_matrix(side)
 
     def fit(
-        self, rows: csr_matrix, facets: Sequence[str], measures: Sequence[Sequence[int]], given: Sequence[bool]
+        self,
+        rows: csr_matrix,
+        facets: Sequence[str],
+        measures: Sequence[Sequence[int]],
+        given: Sequence[bool],
     ) -> Given:
         """Learn from policy questions."""
-        self.model.fit(hstack([rows, self._side(facets, measures)], format="csr"), np.asarray(given, dtype=int))
+        self.model.fit(
+            hstack([rows, self._side(facets, measures)], format="csr"), np.asarray(given, dtype=int)
+        )
         return self
 
     def probability(self, row: csr_matrix, facet: str, measures: Sequence[int]) -> float:
         """Probability that the notice says what is asked."""
-        return float(self.model.predict_proba(hstack([row, self._side([facet], [measures])], format="csr"))[0, 1])
+        return float(
+            self.model.predict_proba(hstack([row, self._side([facet], [measures])], format="csr"))[0, 1]
+        )

@@ -59,7 +59,9 @@ class Reader:
         self._fit_topics(rows, examples)
         unclear = [i for i, e in enumerate(examples) if e.ambiguous]
         self.meanings = sorted({examples[i].measures for i in unclear})
-        member = np.array([[examples[i].measures == some for some in self.meanings] for i in unclear], dtype=bool)
+        member = np.array(
+            [[examples[i].measures == some for some in self.meanings] for i in unclear], dtype=bool
+        )
         if unclear:
             self.ambiguous.fit(rows[unclear], member)
         return self
@@ -79,7 +81,9 @@ class Reader:
     def _held_out(self, rows: csr_matrix, act: np.ndarray, measure: np.ndarray) -> Parts:
         """Scores of each example by models that did not see it."""
         count = rows.shape[0]
-        whole = Parts(*(np.zeros((count, n)) for n in (act.shape[1], len(MEASURES), act.shape[1], len(MEASURES))))
+        whole = Parts(
+            *(np.zeros((count, n)) for n in (act.shape[1], len(MEASURES), act.shape[1], len(MEASURES)))
+        )
         for seen, unseen in KFold(FOLDS, shuffle=True, random_state=0).split(rows):
             self._fit_parts(rows[seen], act[seen], measure[seen])
             part = self._parts(rows[unseen])

@@ -25,7 +25,9 @@ def split(text: str) -> list[str]:
     return parts[:MOST] if len(parts) > 1 else []
 
 
-_INTRODUCES = re.compile(r"^(我|我们|俺们?|咱们?|这边|一家|是|做|搞|开|干|在|专门).{0,16}(的|厂|公司|店|超市|企业|车间|单位|医院|商场)$")
+_INTRODUCES = re.compile(
+    r"^(我|我们|俺们?|咱们?|这边|一家|是|做|搞|开|干|在|专门).{0,16}(的|厂|公司|店|超市|企业|车间|单位|医院|商场)$"
+)
 
 
 def asks(part: str) -> bool:

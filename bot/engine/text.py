@@ -18,7 +18,10 @@ _EMOJI = re.compile(
 _REPEAT = re.compile(r"(.)\1{3,}")
 _SPACE = re.compile(r"\s+")
 # Speech recognition writes hotline numbers out.
-_SPOKEN = ((re.compile(r"[一幺]\s?二\s?三\s?[一幺]\s?五|1\s2\s3\s1\s5"), "12315"), (re.compile(r"[一幺]二三四五(?!六)"), "12345"))
+_SPOKEN = (
+    (re.compile(r"[一幺]\s?二\s?三\s?[一幺]\s?五|1\s2\s3\s1\s5"), "12315"),
+    (re.compile(r"[一幺]二三四五(?!六)"), "12345"),
+)
 _CJK_GAP = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 
 
@@ -31,7 +34,9 @@ def normalise(text: str) -> str:
     """The normal form of `text`; may be empty. Never starts with "/", which Rasa takes for a command."""
     text = unicodedata.normalize("NFKC", text)
     text = _EMOJI.sub(" ", text)
-    text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    text = "".join(
+        c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+    )
     text = _to_simplified().convert(text).lower()
     for spoken, digits in _SPOKEN:
         text = spoken.sub(digits, text)

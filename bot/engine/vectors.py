@@ -55,7 +55,9 @@ class Vectorizer:
 
     def fit(self, texts: Sequence[str], tokens: Sequence[Sequence[str]]) -> csr_matrix:
         """Learn the vocabulary; returns the rows of the training sentences (len(texts) × features)."""
-        rows = [b.fit_transform(v) * w for b, v, w in zip(self.blocks, self._views(texts, tokens), self.weights)]
+        rows = [
+            b.fit_transform(v) * w for b, v, w in zip(self.blocks, self._views(texts, tokens), self.weights)
+        ]
         return hstack(rows, format="csr", dtype=np.float32)
 
     def transform(self, texts: Sequence[str], tokens: Sequence[Sequence[str]]) -> csr_matrix:

@@ -79,7 +79,9 @@ def _silent(pack: Pack, measure: Measure, facet: str) -> Cell:
     )
 
 
-def section(pack: Pack, number: int, facet: str = "what", *, specified: bool = True, text: str = "") -> Section:
+def section(
+    pack: Pack, number: int, facet: str = "what", *, specified: bool = True, text: str = ""
+) -> Section:
     """The part of an answer about one measure.
 
     `text` is the question, normalised: a point whose words stand in it wins over the facet.
