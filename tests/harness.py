@@ -65,7 +65,9 @@ class ScriptedEngine:
     calls: list[Call] = field(default_factory=list)
     up: bool = True
 
-    async def turn(self, conversation_id: str, message_id: str, text: str, context: dict[str, Any]) -> Decision:
+    async def turn(
+        self, conversation_id: str, message_id: str, text: str, context: dict[str, Any]
+    ) -> Decision:
         call = Call(conversation_id, message_id, text, context)
         self.calls.append(call)
         step = self.script.get(text, [ready(f"收到：{text}")])
@@ -107,7 +109,9 @@ class Talk:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    async def send(self, text: str | None = None, message_id: str | None = None, **body: Any) -> httpx.Response:
+    async def send(
+        self, text: str | None = None, message_id: str | None = None, **body: Any
+    ) -> httpx.Response:
         """The response to a message; a choice by `choice=`."""
         body |= {"client_message_id": message_id or uuid.uuid4().hex}
         if text is not None:
@@ -163,7 +167,9 @@ class Hotline:
         self._open()
 
     def _open(self) -> None:
-        self._databases = [make_engine(self.config.database, busy_timeout=self.busy_timeout) for _ in range(2)]
+        self._databases = [
+            make_engine(self.config.database, busy_timeout=self.busy_timeout) for _ in range(2)
+        ]
         self.sessions = make_sessions(self._databases[0])
         self.readers = make_sessions(self._databases[1], read_only=True)
         self.turns = Turns(self.sessions, self.readers, self.engine, now=self.clock)
@@ -209,7 +215,10 @@ class Hotline:
             if raw.count(b"data: ") >= count:
                 gone.set()
 
-        headers = [(b"authorization", f"Bearer {talk.token}".encode()), (b"last-event-id", str(last).encode())]
+        headers = [
+            (b"authorization", f"Bearer {talk.token}".encode()),
+            (b"last-event-id", str(last).encode()),
+        ]
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
             "path": f"{talk.path}/events", "raw_path": f"{talk.path}/events".encode(), "query_string": b"",
@@ -222,12 +231,16 @@ class Hotline:
     @asynccontextmanager
     async def served(self) -> AsyncIterator[httpx.AsyncClient]:
         """A client of the app on a real socket: for streams, and for bodies as they come from the network."""
-        server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_config=None, timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(self.app, port=0, log_config=None, timeout_graceful_shutdown=1)
+        )
         task = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20
+        ) as client:
             yield client
         server.should_exit = True
         await task

@@ -49,7 +49,9 @@ async def test_every_endpoint_is_documented_with_a_curl(hotline):
     for path, methods in hotline.app.openapi()["paths"].items():
         for method in methods:
             assert f"`{method.upper()} {path}`" in API
-    curls = "\n".join(line for block in re.findall(r"```sh\n(.*?)```", API, re.S) for line in block.splitlines())
+    curls = "\n".join(
+        line for block in re.findall(r"```sh\n(.*?)```", API, re.S) for line in block.splitlines()
+    )
     for path in paths:
         assert path.replace("{conversation_id}", "$ID") in curls
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from bot.cases.fields import Entity, corrected_phone, digit_runs
 from bot.cases.hearing import Clause, clauses, hear, told
 from bot.cases.replies import bare, wants
+from bot.cases.shapes import is_filler
 
 _FIELD_WORDS = {
     "address": "我的(?:地址|住址)|我家|住址|通讯地址|我住",
     "respondent_address": "地址|位置|地点|地方|路名|在哪",
-    "phone": "电话|手机|号码|联系方式|尾号|后[三四]位|前[三四七]位",
+    "phone": "电话|手机|号码|联系方式|尾号|[后末尾][一两二三四]位|前[三四七]位",
     "name": "名字|姓|我叫|称呼",
     "company": "我们(?:公司|单位|厂|店)|我(?:公司|单位|厂|店)|您的单位|单位名",
     "respondent": (
@@ -25,12 +26,15 @@ _FIELD_WORDS = {
     "anonymous": "匿名|实名",
 }
 _CUE = re.compile(
-    "[说写填记报打弄搞输给听](?:得|的)?(?:错|差)|错了|写错|不对|不太对|有误|改成|改为|改一下"
+    "[说写填记报打弄搞输给听](?:得|的)?(?:错|差)|错了|写错|不对|不太对|有误|不全|不完整|不准|漏了|改成|改为|改一下"
     "|改下|改改|更正|更改|修改|换成|应该是|应为|重新[说填写]|改"
 )
 _PAIRS = (
     re.compile("不是(?P<old>[^，,。；]{1,20}?)[，, ]*(?:而是|应该是|应是|是)(?P<new>[^，,。；]{1,30})"),
     re.compile("是(?P<new>[^，,。；不]{1,30})[，, ]*不是(?P<old>[^，,。；]{1,20})"),
+)
+_SUM = re.compile(
+    r"(?:[\d.]+|[一二两三四五六七八九十百千万零]{2,}|[一二两三四五六七八九十](?=[块元]))(?:多|来)?[万千百]?(?:块钱|块|元|万元)?"
 )
 _SPELT = re.compile("[一-鿿]{1,4}的([一-鿿])$")
 _SPELT_ALONE = re.compile("[是为][一-鿿]{2,4}的([一-鿿])(?![一-鿿])")
@@ -76,6 +80,8 @@ def find(
     asked: str = "",
 ) -> Correction | None:
     """The correction in `text`, or None. While a story is told only clear ones about filled fields count."""
+    if re.search("对不对|是不是|对吗", text):
+        return None  # Asked, not said.
     if found := _pair(text, filled, allowed, reviewing):
         return found
     cut = clauses(text, entities)
@@ -102,9 +108,15 @@ def find(
     return None
 
 
-def _rest(cut: list[Clause], used: range) -> str:
+def _rest(cut: list[Clause], used: range, spelling: bool = False) -> str:
+    # 玫瑰的玫 only spells what was corrected.
     return "，".join(
-        clause.text for i, clause in enumerate(cut) if i not in used and len(bare(clause.text)) > 2
+        clause.text
+        for i, clause in enumerate(cut)
+        if i not in used
+        and len(bare(clause.text)) > 2
+        and not is_filler(clause.text)
+        and not (spelling and _SPELT.fullmatch(clause.text))
     )
 
 
@@ -112,12 +124,20 @@ def _from(
     name: str, text: str, cut: list[Clause], i: int, entities: list[Entity], filled: dict[str, str]
 ) -> Correction:
     # The value stands in the clause itself, or in the next one: 电话错了，是1188.
+    if name == "facts":
+        return Correction(name, text.strip()) if len(bare(text)) >= 8 else Correction(name)
     start = i - 1 if i and len(cut[i - 1].text) <= 14 and named_field(cut[i - 1].text, [name]) else i
     for end in range(i, min(i + 3, len(cut))):
         piece = text[cut[start].start : cut[end].end]
         value, problem = _value(name, piece, cut[start].start, entities, filled)
+        if name == "request" and _SUM.fullmatch(bare(value)):
+            # 金额错了，是一万三: a sum alone is no wish; it belongs into the wish's words, or to the story.
+            sums = _SUM.findall(filled.get("request", ""))
+            if len(sums) != 1:
+                return Correction("facts", text.strip())
+            value = filled["request"].replace(sums[0], value)
         if value or problem:
-            return Correction(name, value, _rest(cut, range(start, end + 1)), problem)
+            return Correction(name, value, _rest(cut, range(start, end + 1), name == "name"), problem)
     return Correction(name, rest=_rest(cut, range(start, i + 1)))
 
 
@@ -129,8 +149,6 @@ def _value(
         return check.value, check.problem
     if name == "name" and (spelt := respelt(filled.get("name", ""), piece)):
         return spelt, ""
-    if name == "facts":
-        return (piece, "") if len(bare(piece)) >= 8 else ("", "")
     kinds = {
         "name": "name",
         "respondent": "company",
@@ -186,7 +204,14 @@ def restated(
         return None
     if "name" in filled and _SURNAMES.fullmatch(bare(text)):
         return Correction("name", respelt(filled["name"], text))
+    if "phone" in filled and re.search("[后末尾][一两二三四]位", text):
+        check = corrected_phone(filled["phone"], text)
+        if check.value:
+            return Correction("phone", check.value)
     instead = re.sub("^(?:那就|就|还是)?(?:改成|改为|换成)", "", text.strip())
+    more = re.match("还要|还得|另外|再(?!说)|也要", instead)
+    if "request" in filled and wants(instead) and more and len(told(instead)) > 1:
+        return Correction("request", f"{filled['request']}；{instead}")
     if "request" in filled and wants(instead) and len(told(instead)) > 1 and instead != text.strip():
         return Correction("request", instead)
     heard = hear(text, entities, fields=allowed, asked="", filled={})

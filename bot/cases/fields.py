@@ -50,6 +50,11 @@ def fields_of(type: str) -> list[str]:
     return list(wording()["types"][type]["fields"])
 
 
+def told_of(type: str) -> list[str]:
+    """Fields of a type that are taken when they are told and never asked for."""
+    return list(wording()["types"][type].get("told", []))
+
+
 def optional(type: str, field: str) -> bool:
     """True if the record may do without the field."""
     return field in wording()["types"][type]["optional"] or field not in fields_of(type)
@@ -120,10 +125,25 @@ def check_phone(text: str) -> PhoneCheck:
     return PhoneCheck(problem=words[key].format(n=n, diff=abs(11 - n)))
 
 
+_LAST = re.compile("[后末尾]([一两二三四1-4])(?:位|个数)(.{0,14}?)(?:是|为|成)(.{1,8})$")
+
+
+def _last_digits(text: str) -> str:
+    """最后两位说错了，是五五 → 55: as many digits as were named, or empty."""
+    found = _LAST.search(unicodedata.normalize("NFKC", text).strip("。！! "))
+    if not found:
+        return ""
+    said = re.sub(r"\D", "", found[3].translate(_CHINESE_DIGITS))
+    count = int(found[1].translate(_CHINESE_DIGITS))
+    return said if len(said) == count else ""
+
+
 def corrected_phone(old: str, text: str) -> PhoneCheck:
     """`old` corrected by `text`: a whole number, or the last (后四位) or first (前三位) digits of it."""
     whole = check_phone(text)
     runs = digit_runs(text)
+    if not whole.value and old and (last := _last_digits(text)):
+        return check_phone(old[: -len(last)] + last)
     if whole.value or not runs:
         return whole
     part = runs[-1]

@@ -15,6 +15,7 @@ from bot.cases.fields import Entity, check_phone, corrected_phone, digit_runs
 from bot.cases.replies import (
     bare,
     has_words,
+    is_platform,
     is_question,
     is_skip,
     wants,
@@ -79,6 +80,10 @@ _OTHERS_PHONE = re.compile(
     f"|(?:打|拨|加)(?:他|她|对方|商家|店家)[^，。]{{0,8}}$"
 )
 _OTHERS_NAME = re.compile(f"(?:{_OTHERS}|员|长)(?:姓|叫|是|名叫|名字叫|，|：|:)?$")
+_OTHERS_AFTER = re.compile(
+    "^[，, ]{0,2}(?:就是|是|这是)(?:那个|那家|人家)?[^，。我]{0,8}(?:师傅|老板|商家|店里?|客服|卖家|他|她|对方|中介)的"
+)
+_OWN_NAME = re.compile("(?:我是|我叫|本人是?)[^，,。；]{0,6}$")
 _OWN_FIRM = re.compile(
     "(?:我们|咱们?|俺们|我|俺|本)(?:是|的|家|开了?|这|单位|公司|厂|店|企业|叫|名称|名字|经营|代表|们|个|一)*$"
 )
@@ -90,7 +95,6 @@ _OWN_HOME = re.compile(
     "|通讯地址|我的(?:地址|住址)|住址|我家(?:地址)?(?:是|在)(?!.{0,8}(?:楼下|旁边|附近"
     "|对面))"
 )
-_PLATFORMS = re.compile("^(?:淘宝|天猫|京东|拼多多|抖音|快手|美团|饿了么|闲鱼|唯品会|得物|转转|小红书|微信)")
 _CUES = re.compile(
     "(?:我|俺|咱)?(?:的)?(?:联系)?(?:电话|手机|手机号码?|号码|联系方式|姓名|名字|称呼|地址"
     "|住址|店名|名称)(?:号码?)?(?:是|叫|为|:|：)*|我叫|我姓|免贵姓|我是|叫我|我在|我家?住在?"
@@ -130,6 +134,12 @@ class Heard:
     phone_problem: str = ""
 
 
+_INTRODUCES = re.compile("(?:我是|联系人|本人|投诉人|举报人|来电人|申请人).{0,6}")
+_ABOUT_PLACE = re.compile(
+    "[东西南北中]?[里头边面侧口]|把角|拐角|交汇|交叉|路口|具体|门牌|市场|商场|地址|位置|有[个家]|[那这][个家]|过了桥"
+)
+
+
 class _Listener:
     """Reads one message clause by clause."""
 
@@ -156,71 +166,77 @@ class _Listener:
     def before(self, entity: Entity, reach: int = 14) -> str:
         return self.text[max(0, entity["start"] - reach) : entity["start"]]
 
+    def shown(self, start: int, end: int) -> str:
+        """The message from `start` to `end` with the citizen's own numbers masked."""
+        words, at = "", start
+        for first, last, mask in sorted(self.own):
+            if start <= first < end:
+                words, at = words + self.text[at:first] + mask, last
+        return words + self.text[at:end]
+
     def quote(self, some: list[Clause]) -> str:
-        """Clauses as they were said, with the citizen's own numbers masked; neighbours keep their marks."""
-        pieces: list[str] = []
-        last = -1
+        """Clauses as they were said; neighbours keep the marks between them."""
+        runs: list[tuple[int, int]] = []
         for clause in some:
-            between = self.text[last : clause.start] if last >= 0 else ""
-            joined = between if last >= 0 and not re.search("[一-鿿A-Za-z0-9]", between) else "，"
-            shown = self.text[clause.start : clause.end]
-            for start, end, mask in sorted(self.own, reverse=True):
-                if clause.start <= start < clause.end:
-                    shown = shown[: start - clause.start] + mask + shown[end - clause.start :]
-            pieces += [joined, shown] if pieces else [shown]
-            last = clause.end
-        return "".join(pieces).strip()
+            if runs and bare(self.text[runs[-1][1] : clause.start]) == "":
+                runs[-1] = (runs[-1][0], clause.end)
+            else:
+                runs.append((clause.start, clause.end))
+        return "，".join(self.shown(start, end).strip() for start, end in runs)
 
     def read(self, clause: Clause) -> None:
         if len(bare(clause.text)) <= 16 and wish_of_anonymity(clause.text) is not None:
             return  # The draft's `anonymous` says it.
         inside = [e for e in self.entities if clause.start <= e["start"] < clause.end]
+        kinds = frozenset(e["entity"] for e in inside)
         if not inside and shapes.is_filler(clause.text):
+            return
+        if self.asked == "company" and "company" in kinds and kinds <= {"company", "address"}:
+            # 农安县丰收合作社: to one's own firm belongs its place.
+            self.put("company", _OWN_CALLED.sub("", clause.text))
+            return
+        if self._is_place(clause, inside):
+            self.placed.append(Left(clause, clause.text, kinds))
             return
         used = [(e["start"] - clause.start, e["end"] - clause.start) for e in inside if self._take(e, clause)]
         remaining = self.text[clause.start : clause.end]
         for start, end in reversed(used):
             remaining = remaining[:start] + remaining[end:]
-        left = Left(clause, remaining.strip(" ，,。"), frozenset(e["entity"] for e in inside))
+        left = Left(clause, remaining.strip(" ，,。"), kinds)
         if "request" in self.fields and wants(left.rest):
             self.wishes.append(left)
             return
-        if self._is_place(left):
-            self.placed.append(left)
-            return
-        if not used or len(core(remaining)) >= 3:
+        introduced = "name" in kinds and used and _INTRODUCES.fullmatch(left.rest)
+        if not introduced and (not used or len(core(remaining)) >= 3):
             self.left.append(left)
         self.told.append(told(remaining))
 
-    def _is_place(self, left: Left) -> bool:
+    def _is_place(self, clause: Clause, inside: list[Entity]) -> bool:
         """A place without anything told about it; the number of the house may follow by itself."""
-        if "respondent_address" not in self.fields or left.kinds & {"date", "amount", "company", "phone"}:
+        if "respondent_address" not in self.fields or self.asked == "address":
             return False
-        if self.placed and shapes.house_number(left.text):
+        if self.placed and shapes.house_number(clause.text):
             return True
-        places = [e for e in self.entities if e["entity"] == "address"]
-        inside = [e for e in places if left.clause.start <= e["start"] < left.clause.end]
-        if not inside or left.text in self.heard.values.get("address", ""):
+        if not inside or {e["entity"] for e in inside} != {"address"} or is_question(clause.text):
             return False
-        if _OWN_HOME.search(self.before(inside[0], 8)) and self.asked != "respondent_address":
+        asked = self.asked == "respondent_address"
+        if _OWN_HOME.search(self.before(inside[0], 8)) and not asked:
             return False
-        around = left.text
+        around = clause.text
         for entity in inside:
             around = around.replace(self.text[entity["start"] : entity["end"]], "")
-        around = re.sub(
-            "[东西南北中]?[里头边面侧口]|具体|门牌|市场|商场|地址|位置|有[个家]|[那这][个家]", "", around
-        )
-        coarse = all(shapes.is_coarse(str(e["value"])) for e in inside) and self.asked != "respondent_address"
-        return len(core(around)) < 3 and not (coarse and len(bare(around)) < 2) and not is_question(left.text)
+        around = _ABOUT_PLACE.sub("", around)
+        coarse = all(shapes.is_coarse(str(e["value"])) for e in inside) and not bare(around)
+        return len(core(around)) < 3 and (asked or not coarse)
 
     def _take(self, entity: Entity, clause: Clause) -> bool:
         kind, value = entity["entity"], str(entity["value"])
         if kind in ("phone", "phone_invalid"):
             return self._take_phone(entity, kind, value)
         if kind == "name":
-            if _OTHERS_NAME.search(self.before(entity)) or _OTHERS_NAME.search(
-                self.before(entity).rstrip("姓叫是")
-            ):
+            before = self.before(entity)
+            others = _OTHERS_NAME.search(before) or _OTHERS_NAME.search(before.rstrip("姓叫是"))
+            if others and not _OWN_NAME.search(before):
                 return False
             longer = self.filled.get("name", "") and value.startswith(self.filled["name"])
             if longer and "name" in self.fields:
@@ -234,6 +250,8 @@ class _Listener:
 
     def _take_phone(self, entity: Entity, kind: str, value: str) -> bool:
         if _OTHERS_PHONE.search(self.before(entity)) or not self.open("phone"):
+            return False
+        if _OTHERS_AFTER.search(self.text[entity["end"] : entity["end"] + 24]):
             return False
         check = check_phone(value)
         if check.value:
@@ -252,9 +270,11 @@ class _Listener:
             return self.put("company", value)
         if own and self.asked != "respondent":
             return False
-        previous = self.heard.values.get("respondent", "")
-        if previous and _PLATFORMS.match(previous) and not _PLATFORMS.match(value):
+        previous = self.heard.values.get("respondent", "") or self.filled.get("respondent", "")
+        if is_platform(previous) and not is_platform(value) and "respondent" in self.fields:
+            # 在淘宝买的, 店铺叫…: the shop answers for it, the platform is where it is.
             self.heard.values["respondent"] = value
+            self.put("respondent_address", previous)
             return True
         return self.put("respondent", value)
 
@@ -313,15 +333,31 @@ def hear(
         listener.read(clause)
     heard = listener.heard
     heard.told = "".join(listener.told)
-    heard.story = listener.quote(clauses(text, entities)) or text.strip()
+    heard.story = listener.shown(0, len(text)).strip()
     _places(listener)
     _wishes(listener, insist)
     if taker := _TAKERS.get(asked):
         taker(listener, insist)
+    _by_the_way(listener)
     rest = [left for left in listener.left if not shapes.is_filler(left.text)]
-    if len(core("".join(left.text for left in rest))) >= 3:
+    if len(core("".join(left.text for left in rest))) >= 3 or any(left.kinds for left in rest):
         heard.rest = listener.quote([left.clause for left in rest])
     return heard
+
+
+def _by_the_way(listener: _Listener) -> None:
+    """What completes a field that is not asked for: proof, and the whole name after a surname."""
+    known = listener.filled.get("name", "")
+    for left in list(listener.left):
+        who = shapes.person(left.rest) if len(known) == 1 and not left.kinds else ""
+        if "evidence" in listener.fields and listener.open("evidence") and shapes.is_kept_proof(left.text):
+            found = listener.put("evidence", listener.quote([left.clause]))
+        elif len(who) > 1 and who.startswith(known) and "name" in listener.fields:
+            found = listener.heard.values.setdefault("name", who) == who
+        else:
+            found = False
+        if found:
+            listener.left.remove(left)
 
 
 def _places(listener: _Listener) -> None:
@@ -329,14 +365,20 @@ def _places(listener: _Listener) -> None:
     if not listener.placed:
         return
     values, old = listener.heard.values, listener.filled.get("respondent_address", "")
-    told = [shapes.house_number(p.text) or LEAD.sub("", p.text) or p.text for p in listener.placed]
-    place = "，".join(dict.fromkeys(told))
+    place = ""
+    for told in (placed.text for placed in listener.placed):
+        number = shapes.house_number(told) if place else ""
+        said = LEAD.sub("", told) or told
+        if number:
+            place = re.sub("那[家个边块]$", "", place) + number
+        elif said not in place:
+            place = f"{place}，{said}" if place else said
     if listener.put("respondent_address", place):
         return
-    better = shapes.finer(values.get("respondent_address", "") or old, place)
-    if better:
+    known = values.get("respondent_address", "") or old
+    if better := shapes.finer(known, place):
         values["respondent_address"] = better
-    elif place not in old:
+    elif place not in known:
         listener.left = sorted([*listener.left, *listener.placed], key=lambda left: left.clause.start)
 
 
@@ -344,10 +386,12 @@ def _wishes(listener: _Listener, insist: bool) -> None:
     """The request (诉求): what is wished, wherever it was said; asked for it, also what may be a wish."""
     said = list(listener.wishes)
     if listener.asked == "request" and not is_question(listener.text):
+        calm = not any(left.kinds or left.story for left in listener.left)
         alone = len(listener.left) == 1 and not listener.heard.values and not said
+        money = [str(e["value"]) for e in listener.entities if e["entity"] == "amount"]
         for left in list(listener.left):
             plain = not left.kinds and not left.story and not is_skip(left.text)
-            if shapes.is_loose_wish(left.text, left.kinds, left.rest) or (plain and (alone or insist)):
+            if shapes.is_loose_wish(left.text, left.kinds, money) or (plain and calm and (alone or insist)):
                 said.append(left)
                 listener.left.remove(left)
     if not said:
@@ -389,9 +433,15 @@ def _respondent_address(listener: _Listener, insist: bool) -> None:
     values = listener.heard.values
     if "respondent_address" in values:
         return
+    platform = listener.filled.get("respondent", "")
     for left in _candidates(listener):
         if left.kinds & {"date", "amount", "phone"}:
             continue
+        shop = shapes.firm(left.rest) if is_platform(platform) and not FINE.search(left.rest) else ""
+        if shop and not left.story and "respondent" in listener.fields:
+            values["respondent"], values["respondent_address"] = shop, platform
+            listener.left.remove(left)
+            return
         place = LEAD.sub("", left.text) or left.text
         where = FINE.search(place) or re.search("网|平台|线上|直播|[里边面头口上下东南西北市州]$|站", place)
         plausible = (
@@ -469,12 +519,21 @@ def _company(listener: _Listener, insist: bool) -> None:
 
 
 def _evidence(listener: _Listener, insist: bool) -> None:
-    proof = [left for left in listener.left if shapes.is_proof(left.text)]
+    proof = [left for left in listener.left if shapes.is_proof(left.text, left.kinds)]
     alone = len(listener.left) == 1 and not listener.left[0].story and not listener.left[0].kinds
     proof = proof or (listener.left[:] if alone and not is_question(listener.text) else [])
     if proof:
         listener.heard.values["evidence"] = listener.quote([left.clause for left in proof])
         listener.left = [left for left in listener.left if left not in proof]
+
+
+_HEALTH = re.compile("伤|医|看|没有?$|有|疼|院|药|流血|大夫|针|治|病|没事|[是没]的?$")
+
+
+def _injury(listener: _Listener, insist: bool) -> None:
+    if _HEALTH.search(bare(listener.text)) and "request" not in listener.heard.values:
+        listener.heard.values["injury"] = listener.heard.story
+        listener.left.clear()
 
 
 def _whole(name: str) -> Callable[[_Listener, bool], None]:
@@ -493,6 +552,6 @@ _TAKERS = {
     "phone": _phone,
     "company": _company,
     "evidence": _evidence,
-    "injury": _whole("injury"),
+    "injury": _injury,
     "address": _whole("address"),
 }

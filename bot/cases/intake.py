@@ -10,10 +10,11 @@ A turn is offered to the steps of `_STEPS` in order; the first that answers ends
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import cast
 
-from bot.cases import corrections, hearing, replies
+from bot.cases import corrections, hearing, replies, shapes
 from bot.cases.fields import (
     CONTACT,
     Entity,
@@ -29,7 +30,6 @@ from bot.cases.fields import (
     wording,
 )
 from bot.cases.record import (
-    ASKED_ONCE,
     CANCEL,
     REVIEW,
     WHICH,
@@ -41,6 +41,7 @@ from bot.cases.record import (
     RecordType,
     Step,
     Turn,
+    at_summary,
     field_choices,
     missing,
     nameless,
@@ -49,6 +50,7 @@ from bot.cases.record import (
     question,
     rows,
     summary,
+    taken,
     wanted,
 )
 
@@ -86,6 +88,10 @@ class _Turn:
         self.act, self.guess = turn.act, turn.field
         self.lines: list[str] = [say("masked")] if masked else []
         self.masked = masked
+        self.was = draft.asked  # what this message answers
+        self.before = (dict(draft.fields), draft.anonymous, draft.type, draft.also_report, draft.asked)
+        # A question that is repeated takes an answer that it would not have taken at first.
+        self.insist = draft.misses > 0 or bool(draft.asked and draft.again == draft.asked)
 
     def end(self, *lines: str, outcome: Outcome | None = None) -> Step:
         draft, spoken = self.draft, [*self.lines, *(line for line in lines if line)]
@@ -94,7 +100,14 @@ class _Turn:
             return Step(draft, spoken, None, outcome)
         if draft.asked not in (CANCEL, WHICH):
             draft.step = "collecting" if missing(draft) else "review"
+        draft.again = ""
         asked = question(draft)
+        now = (draft.fields, draft.anonymous, draft.type, draft.also_report, asked.field)
+        # A long summary is not said twice, a question not in the same words.
+        early = asked.field == draft.correcting and asked.field not in draft.fields
+        if early or (asked.field == self.was and (not at_summary(draft, asked.field) or now == self.before)):
+            draft.again = asked.field
+            asked = question(draft)
         draft.asked = asked.field
         return Step(draft, spoken, asked, "review" if asked.field == REVIEW else "ask")
 
@@ -155,17 +168,23 @@ def begin(type: RecordType, turn: Turn, also_report: bool = False) -> Step:
     A firm's 投诉 about fees is led to 举报 (涉企收费) and says so; the citizen may choose otherwise.
     """
     notice = privacy_notice()
-    draft = Draft(type=type, also_report=also_report and type == "complaint", privacy_shown=True)
+    both = also_report or replies.joins_report(turn.text)
+    draft = Draft(type=type, also_report=both and type == "complaint", privacy_shown=True)
     draft.privacy_version = notice.version
     now = _Turn(draft, turn)
     draft = now.draft
     started = say_started(draft)
-    if type == "complaint" and not also_report and replies.is_business(now.text) and replies.is_fee(now.text):
+    if (
+        type == "complaint"
+        and not draft.also_report
+        and replies.is_business(now.text)
+        and replies.is_fee(now.text)
+    ):
         draft.type, draft.fee, started = "report", True, say("right_door")
     now.lines.append(started)
-    heard = hearing.hear(now.text, now.entities, fields=wanted(draft), asked="", filled={})
+    heard = hearing.hear(now.text, now.entities, fields=taken(draft), asked="", filled={})
     _fill(now, heard)
-    if len(heard.told) >= STORY:
+    if len(heard.told) >= STORY and not (type == "suggestion" and replies.announces(now.text)):
         now.put("facts", heard.story)
     elif heard.told or now.entities or replies.generic_firm(now.text):
         draft.note = heard.story  # 我要投诉 alone tells nothing.
@@ -173,10 +192,9 @@ def begin(type: RecordType, turn: Turn, also_report: bool = False) -> Step:
     wish = replies.wish_of_anonymity(now.text)
     wished = _set_anonymity(now, wish) if wish is not None else ""
     new = [display(name, draft.fields[name]) for name in heard.values if name in draft.fields]
-    new += [say("story")] if "facts" in draft.fields else []
-    noted = say("noted", what="；".join(new)) if new else ""
+    noted = _noted(new, say("story") if "facts" in draft.fields else "")
     left = [label(name, draft.type) for name in missing(draft)]
-    if new and left:
+    if noted and left:
         noted += say("missing", what="、".join(left))
     step = now.end(notice.short, noted, wished, heard.phone_problem)
     return step._replace(privacy=notice)
@@ -244,6 +262,25 @@ def _switching(now: _Turn) -> Step | None:
     return now.end(say("switched", type=type_name(type_)))
 
 
+def _aside(now: _Turn) -> Step | None:
+    """那我就投诉, 先别急, another case's state: nothing to write down, and no miss."""
+    text = now.text
+    if now.draft.asked in (CANCEL, WHICH):
+        return None
+    if replies.asks_status(text, now.act) and not (now.was == "facts" and now.act != "status"):
+        return now.end(say("other_case"))
+    if at_summary(now.draft, now.draft.asked):
+        return None
+    if replies.is_wait(text) and not now.entities and not shapes.is_story(text, frozenset()):
+        return now.end(say("take_time"))
+    said = [clause.text for clause in hearing.clauses(text, now.entities)]
+    if any(map(replies.is_resume_talk, said)) and all(map(shapes.is_filler, said)):
+        return now.end(say("resumed"))
+    if replies.is_agreement(text) and not replies.joins_report(text):
+        return now.end(say("pleasantry"))
+    return None
+
+
 def _set_anonymity(now: _Turn, wish: bool) -> str:
     """Take the wish and return what to say; a 投诉 or 诉求 cannot be anonymous (domain.md 1.3)."""
     draft = now.draft
@@ -271,6 +308,8 @@ def _set_anonymity(now: _Turn, wish: bool) -> str:
 
 def _anonymity(now: _Turn) -> Step | None:
     draft = now.draft
+    if at_summary(draft, draft.asked) and _agrees(now):
+        return None
     wish = replies.wish_of_anonymity(now.text)
     if draft.type == "complaint" and not draft.also_report and replies.joins_report(now.text):
         draft.also_report = True
@@ -280,7 +319,7 @@ def _anonymity(now: _Turn) -> Step | None:
             return now.end()
     if wish is None:
         if draft.asked == "anonymous" and not replies.is_question(now.text):
-            heard = hearing.hear(now.text, now.entities, fields=wanted(draft), asked="", filled=draft.fields)
+            heard = hearing.hear(now.text, now.entities, fields=taken(draft), asked="", filled=draft.fields)
             if "name" in heard.values or "phone" in heard.values:
                 draft.anonymous = False
                 return None
@@ -299,11 +338,15 @@ def _reviewing(now: _Turn) -> Step | None:
     draft, text = now.draft, now.text
     if draft.asked == WHICH:
         return _which(now)
-    if draft.step != "review" or draft.asked != REVIEW:
+    if not at_summary(draft, draft.asked):
         return None
     if replies.is_wait(text):
         return now.end(say("pleasantry"))
-    if replies.is_yes(text, now.act) and not now.masked:
+    if _agrees(now):
+        if draft.type == "complaint" and replies.joins_report(text):
+            draft.also_report = True
+        if draft.also_report:
+            draft.anonymous = bool(draft.anonymous)  # 确认提交 without a word about it: by name.
         return now.end(outcome="submit")
     if replies.is_no(text, now.act) or text.strip() == choice("change"):
         draft.asked = WHICH
@@ -311,12 +354,18 @@ def _reviewing(now: _Turn) -> Step | None:
     if text.strip().startswith(("第", "改第")) and (number := corrections.item_number(text)):
         shown = [name for name, _ in rows(draft)]
         return _ask_again(now, shown[number - 1]) if number <= len(shown) else None
-    again = corrections.restated(text, now.entities, draft.fields, [*wanted(draft), "address"])
-    if again and not corrections.find(text, now.entities, draft.fields, wanted(draft), reviewing=True):
+    again = corrections.restated(text, now.entities, draft.fields, [*taken(draft), "address"])
+    if again and not corrections.find(text, now.entities, draft.fields, taken(draft), reviewing=True):
         return _apply(now, again)
     if replies.is_question(text) and not now.entities and len(replies.bare(text)) <= 20:
         return now.end(say("how"))
     return None
+
+
+def _agrees(now: _Turn) -> bool:
+    if now.masked or any(e["entity"] in ("phone", "name", "address", "company") for e in now.entities):
+        return False
+    return replies.is_yes(now.text, now.act) or replies.is_submit(now.text, now.act)
 
 
 def _which(now: _Turn) -> Step | None:
@@ -332,7 +381,7 @@ def _which(now: _Turn) -> Step | None:
     if found := _correct(now):
         return found
     if name := corrections.named_field(text, shown):
-        heard = hearing.hear(text, now.entities, fields=wanted(draft), asked=name, filled=draft.fields)
+        heard = hearing.hear(text, now.entities, fields=taken(draft), asked=name, filled=draft.fields)
         if len(replies.bare(text)) <= 8 or name not in heard.values:
             return _ask_again(now, name)
     return None
@@ -349,10 +398,11 @@ def _ask_again(now: _Turn, name: str) -> Step:
 
 def _correct(now: _Turn) -> Step | None:
     draft = now.draft
-    allowed = [*wanted(draft), "address"]
+    allowed = [*taken(draft), "address"]
     found = corrections.find(
         now.text, now.entities, draft.fields, allowed,
-        act=now.act, guess=now.guess, reviewing=draft.step == "review", asked=draft.asked,
+        act=now.act, guess=now.guess, asked=draft.asked,
+        reviewing=draft.step == "review" or at_summary(draft, draft.asked),
     )  # fmt: skip
     if found is None or (found.field == draft.asked and draft.asked not in draft.fields):
         return None
@@ -371,7 +421,10 @@ def _apply(now: _Turn, found: corrections.Correction) -> Step:
         return now.end(found.problem)
     if found.field == "facts":
         now.tell(found.value)
-        return now.end(wording()["correct"]["done"])
+        wish = draft.fields.get("request", "")
+        money = any(e["entity"] == "amount" and e["value"] not in wish for e in now.entities)
+        also = money and re.search(r"[\d一二两三四五六七八九十百千万]{2}|[\d一二三四五六七八九]+[块元]", wish)
+        return now.end(wording()["correct"]["done"], say("amount_too", value=wish) if also else "")
     now.put(found.field, found.value)
     shown = display(found.field, draft.fields[found.field])
     return now.end(say("changed", label=label(found.field, draft.type), value=shown))
@@ -401,29 +454,42 @@ def _answering(now: _Turn) -> Step:
     """Takes what the message gives; always answers."""
     draft, text = now.draft, now.text
     asked = draft.asked if draft.asked in wanted(draft) else ""
-    if asked == "anonymous" and draft.anonymous is None:
-        filled = _hear(now, text, now.entities, "")
-        return now.end(*filled) if filled else now.miss(say("unclear"))
-    if replies.is_pleasantry(text) and asked not in ("injury", "evidence"):
-        return now.end(say("how" if draft.step == "review" and not asked else "pleasantry"))
-    if asked in ("", "facts"):
-        if asked == "facts" and len(replies.bare(text)) < 4 and not now.entities:
-            return now.miss(str(of_field("facts", "why", draft.type)))
-        lines = _hear(now, text, now.entities, asked)
-        return now.end(*lines) if lines else now.miss(say("unclear"))
-    if (
-        asked != "request"
-        and not now.entities
-        and replies.is_question(text)
-        and len(replies.bare(text)) <= 20
-    ):
+    if asked not in ("injury", "evidence") and (replies.is_pleasantry(text) or _agrees(now)):
+        return _nodding(now, asked)
+    question_only = not now.entities and replies.is_question(text) and len(replies.bare(text)) <= 20
+    wish = asked == "request" and re.search("退|赔|换|修|道歉", text)
+    if asked not in ("", "facts") and question_only and not wish:
         return now.miss(say("later"))
+    if asked == "facts" and len(replies.bare(text)) < 4 and not now.entities:
+        return now.miss(str(of_field("facts", "why", draft.type)))
+    facts = draft.fields.get("facts", "")
     lines = _hear(now, text, now.entities, asked)
-    if lines:
-        if asked in ASKED_ONCE and asked not in draft.fields:
-            draft.skipped.append(asked)
-        return now.end(*lines)
-    return now.miss(say("unclear") if draft.misses == 0 else str(of_field(asked, "why", draft.type)))
+    if not lines:
+        first = draft.misses == 0 or not asked
+        return now.miss(
+            say("unclear") if first else str(of_field(asked, "why", draft.type) or say("unclear"))
+        )
+    passes = asked in ("respondent_address", "injury") or (
+        asked == "evidence" and draft.fields.get("facts", "") != facts
+    )
+    if passes and asked not in draft.fields:
+        # Who tells something else instead has no answer to it; the summary shows the gap.
+        draft.skipped.append(asked)
+    return now.end(*lines)
+
+
+def _nodding(now: _Turn, asked: str) -> Step:
+    """A nod, thanks or 提交吧 while something is still missing."""
+    draft = now.draft
+    if draft.step == "review" and not asked:
+        return now.end(say("how"))
+    if draft.correcting in draft.fields:
+        draft.correcting = draft.asked = ""  # 都对了: nothing is to be corrected after all.
+        return now.end(say("pleasantry"))
+    left = [label(name, draft.type) for name in missing(draft)]
+    if left and replies.is_submit(now.text, now.act) and re.search("提交|确认|[报交]吧|上去", now.text):
+        return now.end(say("nearly", what="、".join(left)))
+    return now.end(say("pleasantry"))
 
 
 def _hear(now: _Turn, text: str, entities: list[Entity], asked: str) -> list[str]:
@@ -431,26 +497,39 @@ def _hear(now: _Turn, text: str, entities: list[Entity], asked: str) -> list[str
     draft = now.draft
     before = dict(draft.fields)
     heard = hearing.hear(
-        text, entities, fields=wanted(draft), asked=asked, filled=draft.fields, insist=draft.misses > 0
+        text, entities, fields=taken(draft), asked=asked, filled=draft.fields, insist=now.insist
     )
     replaced = asked in before
-    if asked == "facts" and not replaced:
-        told = "\n".join(filter(None, [draft.note, heard.story]))
-        draft.note = ""
-        now.put("facts", now.discreet(told))
-    elif asked == "facts":
-        now.tell(heard.story)
-    new = _fill(now, heard)
+    story = heard.rest
     if asked == "facts":
-        new.append(say("story"))
-    elif heard.rest and not (heard.phone_problem and asked == "phone"):
-        now.tell(heard.rest)
-        new.append(say("more"))
+        story = heard.story if not replaced and not heard.values else heard.rest
+        if draft.type == "suggestion" or (not story and not heard.values):
+            story = heard.story
+    more = bool(story) and not (heard.phone_problem and asked == "phone")
+    if more and asked == "facts" and not replaced:
+        now.put("facts", now.discreet("\n".join(filter(None, [draft.note, story]))))
+        draft.note = ""
+    elif more:
+        now.tell(story)
+    new = _fill(now, heard)
+    if heard.phone_problem and "phone" in missing(draft):
+        draft.correcting = "phone"  # Better said again at once than two questions later.
+    problem = [heard.phone_problem] if heard.phone_problem else []
     if replaced and asked in heard.values:
         shown = display(asked, draft.fields[asked])
-        return [say("changed", label=label(asked, draft.type), value=shown)]
-    lines = [say("noted", what="；".join(new))] if new else []
-    return [*lines, heard.phone_problem] if heard.phone_problem else lines
+        return [say("changed", label=label(asked, draft.type), value=shown), *problem]
+    turns = wording()["say"]["more"]
+    told = say("story") if asked == "facts" else turns[draft.fields.get("facts", "").count("\n") % len(turns)]
+    noted = _noted(new, told if more else "")
+    return [*filter(None, [noted]), *problem]
+
+
+def _noted(values: list[str], story: str) -> str:
+    """记下了：…; `story` is what to say if the story alone was added to."""
+    if not values:
+        return story
+    what = "；".join(values)
+    return say("noted", what=say("and_story", what=what) if story else what)
 
 
 def _fill(now: _Turn, heard: hearing.Heard) -> list[str]:
@@ -465,5 +544,5 @@ def _fill(now: _Turn, heard: hearing.Heard) -> list[str]:
 
 
 _STEPS: tuple[Callable[[_Turn], Step | None], ...] = (
-    _stopping, _resuming, _switching, _anonymity, _reviewing, _correct, _skipping, _answering,
+    _stopping, _resuming, _switching, _aside, _anonymity, _reviewing, _correct, _skipping, _answering,
 )  # fmt: skip

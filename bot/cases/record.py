@@ -20,6 +20,7 @@ from bot.cases.fields import (
     of_field,
     redacted,
     say,
+    told_of,
     type_name,
     wording,
 )
@@ -28,8 +29,6 @@ RecordType = Literal["complaint", "request", "report", "suggestion"]
 Outcome = Literal["ask", "review", "submit", "cancelled"]
 
 CANCEL, WHICH, REVIEW = "cancel", "which", "review"  # what may be asked besides a field
-# A citizen who tells something else instead is not asked for these again: the summary shows the gap.
-ASKED_ONCE = ("respondent_address",)
 
 
 class Turn(BaseModel):
@@ -53,6 +52,7 @@ class Draft(BaseModel):
     fields: dict[str, str] = Field(default_factory=dict)
     anonymous: bool | None = None  # of the 举报 part
     asked: str = ""
+    again: str = ""  # the field whose question is being repeated
     privacy_shown: bool = False
     privacy_version: str = ""
     step: Literal["collecting", "review"] = "collecting"
@@ -122,6 +122,11 @@ def wanted(draft: Draft) -> list[str]:
     return names
 
 
+def taken(draft: Draft) -> list[str]:
+    """Fields that a message may give: the wanted ones and those that are only taken when told."""
+    return [*wanted(draft), *(name for name in told_of(draft.type) if name not in wanted(draft))]
+
+
 def missing(draft: Draft) -> list[str]:
     """Fields still to be asked for."""
 
@@ -143,6 +148,8 @@ def question(draft: Draft) -> Question:
     if draft.asked == WHICH:
         labels = [label(name, draft.type) for name, _ in rows(draft)]
         return Question(wording()["correct"]["which"], [*labels, choice("resume")], WHICH)
+    if draft.correcting and draft.correcting not in draft.fields and draft.correcting in missing(draft):
+        return _ask(draft, draft.correcting)  # A number that came before its turn and was wrong.
     if draft.correcting:
         text = wording()["correct"]["value"].format(label=label(draft.correcting, draft.type))
         return Question(text, field_choices(draft, draft.correcting), draft.correcting)
@@ -152,17 +159,32 @@ def question(draft: Draft) -> Question:
     return _review_question(draft)
 
 
+def at_summary(draft: Draft, asked: str) -> bool:
+    """True if the question about `asked` stands under the summary: a yes to it submits."""
+    joint = draft.type == "complaint" and asked == "anonymous" and missing(draft) == ["anonymous"]
+    return joint or (asked == REVIEW and not missing(draft))
+
+
 def field_choices(draft: Draft, name: str) -> list[str]:
     """Buttons of a field's question."""
     return list(of_field(name, "choices", draft.type) or [])
 
 
 def _ask(draft: Draft, name: str) -> Question:
+    again = of_field(name, "again", draft.type) if draft.again == name else None
+    if again:
+        return Question(str(again), field_choices(draft, name), name)
+    if at_summary(draft, name):
+        # The last question of a joint record comes with the summary: one yes is enough for both.
+        text = "\n".join((wording()["review"]["ask"], summary(draft), of_field(name, "with_summary", "any")))
+        return Question(text, [choice("submit"), *field_choices(draft, name)], name)
     text = str(of_field(name, "ask", draft.type))
     kind = replies.generic_firm(draft.note + draft.fields.get("facts", ""))
     if name == "respondent" and kind and draft.type in ("complaint", "report"):
         text = f"是哪家{kind}、在什么地方？"
     respondent = draft.fields.get("respondent", "")
+    if name == "respondent_address" and replies.is_platform(respondent):
+        text = str(of_field(name, "platform", draft.type))
     text = text.replace("{respondent}", respondent if 0 < len(respondent) <= 20 else "对方")
     if name == "respondent" and "respondent_address" in draft.fields:
         text = text.replace("、在什么地方", "")
@@ -182,6 +204,8 @@ def _review_question(draft: Draft) -> Question:
     if _business(draft) and not draft.also_report:
         lines.append(say("business"))
         buttons.insert(1, choice("to_request"))
+    if draft.again == REVIEW:
+        return Question(words["again"], buttons, REVIEW)
     lines.append(words["confirm"])
     return Question("\n".join(lines), buttons, REVIEW)
 
@@ -191,6 +215,9 @@ def rows(draft: Draft) -> list[tuple[str, str]]:
     words = wording()["review"]
     found: list[tuple[str, str]] = []
     names = [*wanted(draft)]
+    for name in told_of(draft.type):
+        if name in draft.fields and name not in names:
+            names.insert(names.index("facts") + 1, name)
     if not nameless(draft):
         names.insert(names.index("phone") + 1 if "phone" in names else len(names), "address")
     for name in names:
@@ -201,7 +228,7 @@ def rows(draft: Draft) -> list[tuple[str, str]]:
             found.append((name, display(name, draft.fields[name])))
         elif name == "address" and draft.type == "complaint":
             found.append((name, words["unfilled_address"]))
-        elif name in ASKED_ONCE and name in draft.skipped:
+        elif name == "respondent_address" and name in draft.skipped:
             found.append((name, words["unfilled_respondent_address"]))
     return found
 

@@ -68,7 +68,7 @@ _PLEASANTRY = re.compile(
 )
 _QUESTION = re.compile(
     "[?？]|[吗么嘛]$|(?:多少|几点|几天|怎么办|咋办|为什么|为啥|干啥|干嘛|干什么|凭什么"
-    "|什么用|啥用|啥意思|什么意思|行不|行不行|能不能|可不可以|是不是|有没有|谁啊|哪儿)"
+    "|什么用|啥用|啥意思|什么意思|对不对|行不|行不行|能不能|可不可以|是不是|有没有|谁啊|哪儿)"
 )
 _WHY = re.compile("为什么|为啥|凭什么|凭啥|干啥|干嘛|干什么|什么用|啥用|有必要|一定要|必须|非得|问这个")
 
@@ -87,9 +87,7 @@ def is_yes(text: str, act: str = "") -> bool:
         return True
     if act != "affirm" or _speaks_against(words):
         return False
-    return bool(_WEAK_YES.fullmatch(words)) or (
-        len(words) <= 5 and bool(re.search("[对是好行嗯可确交妥]|ok", words))
-    )
+    return bool(_WEAK_YES.fullmatch(words)) or (len(words) <= 5 and is_submit(text, act))
 
 
 def _speaks_against(words: str) -> bool:
@@ -99,13 +97,13 @@ def _speaks_against(words: str) -> bool:
 # Words of a message that submits; whatever is left besides them is something new.
 _SUBMIT = re.compile(
     "对(?!方|面|不|账)|是的|没错|没(?:有|啥|什么)?(?:问题|毛病|意见)|没有?错|可以|行(?!业)|好(?![多几评])|确认|确定|提交"
-    "|就(?:这[么样]?|那[么样]?|按|报|交)|(?:报|交|登记|递|发|投)(?:上去|上|过去|上来)?吧|(?:报|交|递)上去|妥|中(?!午|间)|嗯呐|同意"
+    "|就(?:这[么样]?|那[么样]?|按|报|交)|(?:报|交|登记|递|发|投|整|办)(?:上去|上|过去|上来)?(?:吧|呗|$)|好使|得嘞|(?:报|交|递)上去|妥|中(?!午|间)|嗯呐|同意"
     "|正确|无误|两(?:件|样|个)都|ok|成(?=吧|了|$)"
 )
 _SUBMIT_FILL = re.compile(
     "嗯+|恩|昂|呐|啊|哦|噢|哎|那就|那|就是|就|这么着|这么|这样|这回|这次|这下|这个|这些|这|都|全部|全|也|的|吧|了|呗|哈|喽"
     "|呀|看着|瞅着|上去|过去|上来|上|两件|两样|两个|要|我|你|您|咱|帮|给|替|请|麻烦|谢谢|谢了|多谢|谢|信息|内容|以上|写|填|记"
-    "|登记|登|报|递|发|送|交|办|投诉|举报|投|按|来|是|直接|现在|闺女|姑娘|同志|师傅|小伙子?|大妹子"
+    "|登记|登|报|递|发|送|交|办|投诉|举报|投|按|来|是|一下|直接|现在|闺女|姑娘|同志|师傅|小伙子?|大妹子"
 )
 _SUBMIT_NOT = re.compile(
     r"不|没(?!错|有?问题|毛病|有毛病|啥问题|啥毛病|有错|意见|什么问题)|(?<!没)(?<!没有)错|别|但|可是|不过|先|等|改|再|还|另外|补|加"
@@ -113,9 +111,19 @@ _SUBMIT_NOT = re.compile(
 )
 
 
+_NOTHING_MORE = re.compile(
+    "没有?(?:啥|什么|别的|其他|其它|要|需要|再|可)*(?:改|补充|说|加)(?:的)?(?:了)?|没有?(?:别的|其他的?|其它的?|啥|事儿?)?了(?=[，吧呗交报递提]|$)"
+)
+
+
+def is_nothing_more(clause: str) -> bool:
+    """没别的要改了."""
+    return bool(_NOTHING_MORE.fullmatch(bare(clause)))
+
+
 def is_submit(text: str, act: str = "") -> bool:
     """A yes to the summary in natural words (对，就这么报吧): nothing in it denies, asks or adds anything."""
-    words = bare(text)
+    words = _NOTHING_MORE.sub("", bare(text))
     if not words or len(words) > 24 or is_question(text) or _SUBMIT_NOT.search(words):
         return False
     if not _SUBMIT.search(words):
@@ -126,7 +134,7 @@ def is_submit(text: str, act: str = "") -> bool:
 
 _RECORD_TALK = re.compile(
     "(?:还是|是|啊|哦|可)*(?:你们?|您|我刚才|刚才|我|这里|上面)?(?:给我)?(?:念|写|记|听|填|打|登|说|报)(?:的|得)?"
-    "(?:成|错|少|漏|反|不对|有误).{0,8}|(?:啊|哦|呀|我|刚才|是)*(?:少|多|漏|差|错)了?(?:说|写|打|报)?了?[一1两]?(?:位|个数|个字).{0,3}"
+    "(?:成|错|少|漏|反|不对|有误).{0,8}|[一-鿿]字(?:没错|没写错|对|没变|不变)|(?:啊|哦|呀|我|刚才|是)*(?:少|多|漏|差|错)了?(?:说|写|打|报)?了?[一1两]?(?:位|个数|个字).{0,3}"
 )
 
 
@@ -154,6 +162,16 @@ _AGREE = re.compile(
 def is_agreement(text: str) -> bool:
     """那我就投诉, said once an intake runs: the citizen agrees and adds nothing."""
     return bool(_AGREE.fullmatch(bare(text)))
+
+
+_ANNOUNCES = re.compile(
+    ".{0,12}(?:有|提|反映|说)(?:[个点条些]|几[个条点])?(?:小|好)?(?:意见|建议|想法)(?:想说|要提|要说|想提)?"
+)
+
+
+def announces(text: str) -> bool:
+    """我对你们的流程有个建议: says that something will be said."""
+    return bool(_ANNOUNCES.fullmatch(bare(text)))
 
 
 _NUMBERED = re.compile(r"(?i)jl-?[a-z]?-?\d{6,}")
@@ -310,7 +328,7 @@ _BUSINESS = re.compile(
 _FARM = re.compile("种子|化肥|复合肥|农药|农膜|地膜|饲料|兽药|苗|种苞米|种地")
 _FEES = re.compile("乱收|违规收|多收|不该收|强制收|摊派|转供电|电费|水费|乱罚|收费|加价|检查费|手续费|评审费")
 _HURT = re.compile(
-    "受伤|伤着|伤了|吃坏|住院|过敏|烫伤|摔|中毒|流血|出血|骨折|拉肚子|上吐下泻|呕吐|起疹子"
+    "受伤|伤着|伤了|吃坏|住院|过敏|烫伤|(?<!没)摔(?:伤|倒|着|断|跟头|了?一?跤)|中毒|流血|出血|骨折|拉肚子|上吐下泻|呕吐|起疹子"
     "|红疹|扎破|割破|烧伤|划伤|砸"
 )
 _TREATED = re.compile("住院|医院|诊所看|就医|急诊|缝针|缝了|挂水|打针|大夫|没去看|没就医|没受伤|没有受伤")
@@ -352,6 +370,14 @@ def generic_firm(text: str) -> str:
     return found[0] if found else ""
 
 
+_PLATFORMS = re.compile("(?:淘宝|天猫|京东|拼多多|抖音|快手|美团|饿了么|闲鱼|唯品会|得物|转转|小红书|微信)")
+
+
+def is_platform(name: str) -> bool:
+    """淘宝: a place of shops, and rarely the one who sold."""
+    return bool(_PLATFORMS.match(name))
+
+
 # -- what is asked for ------------------------------------------------------------------------------
 
 
@@ -366,18 +392,23 @@ def is_generic(text: str) -> bool:
 
 
 _REQUEST_VERB = (
-    "退|赔|换|修|补|道歉|返还|返我|返给|处理|解决|查|罚|停业|吊销|关停|取缔|整改|说法|兑现"
+    "退|赔|换|修|补|道个?歉|返还|返我|返给|处理|解决|查|罚|停业|吊销|关停|取缔|整改|说法|兑现"
     "|履行|开发票|交付|协调|督促|还我|还给|恢复|撤销|减免|公道|做主|要回|找回|解冻|结清|结款|放款|拉走|承担|负担"
 )
 _WISH = re.compile(
-    "(?:要求|希望|想要?|(?<!不)要|请|让|叫|求|帮我|给我|必须|得|只要|就想|能不能|能给|应该"
-    f"|最好|争取|主张)[^，。]{{0,10}}(?:{_REQUEST_VERB})"
+    "(?P<lead>要求|希望|想要?|(?<!不)要|请|让|叫|求|帮我|给我|必须|得|只要|就想|能不能|能给|应该|最好|争取|主张"
+    "|你们(?:快|赶紧|得|去|来)|赶紧|尽快|快点)"
+    f"(?:(?!投诉|举报|反映)[^，。]){{0,10}}(?:{_REQUEST_VERB})"
+    "|(?:还要|也要|要求|要他们?|让他们?)[^，。]{0,12}(?:费用?|损失|的钱)$"
 )
+# 装修公司 mends nothing for the citizen, 修脚 is a service.
+_TRADES = re.compile("装修(?!好)|[维修]修?理?[店点部厂铺站]|修[脚车鞋表](?!好)|退休|换季|调查表")
+_HAPPENED = re.compile("[^吧结退还放]了$|[出错坏]了")
 _SHORT_WISH = re.compile(
     "(?:也|就|只|全额?|都|给|快|赶紧|把[^，。]{1,8}|那|最少|至少|要么|或者|再|然后|还)*(?:退(?:钱"
     "|款|货|费|我|给|回|一赔|卡|差|定金|押金|全|了|还|不退|[一二两三四五六七八九十百千万\\d])"
     "|赔(?:偿|我|钱|[一二两三四五六七八九十百千万\\d])|换(?:货|一|个|新|台|双|件)|修好"
-    "|维修|补(?:差价|足|偿|给|我)|道歉|返还|退掉).{0,12}"
+    "|维修|补(?:差价|足|偿|给|我)|道个?歉|返还|退掉)(?:(?!没|未|一直|拖|拒).){0,12}"
 )
 _REFUSED = re.compile(
     "(?:不|没|拒|未)(?:给|肯|让|予|同意|愿意|想|承认|认|管|理|退|赔|换|修|解决|处理|能)"
@@ -391,6 +422,7 @@ _BARE_WISH = re.compile(
     "(?:也|就|只|全额?|都|快|赶紧|那|最少|至少|要么|或者|再|然后|还得?|按规定|按价|依法|照价|先|给我?)*"
     "(?:退(?![休伍出役步烧热])|赔|换|补|返)(?![的得了过])[^了过没未拖拒]{1,12}"
 )
+_GIVE_BACK = re.compile("[^了]{1,6}的(?:钱|部分)?(?:都|全)?(?:退|还|返)(?:给我|回来|我)(?:就行)?")
 _TAKE = re.compile(
     "(?:就|也|要|请|快|赶紧|帮我|给我|你们|让他们?|叫他们?)*把[^，。]{1,10}?(?:退|结|放|还|修|换|补|解冻|解封|清|拉走|搬走|拆|撤|删|赔|关)"
     "(?:给我|我|了|掉|好|清|走|回来?|出来|吧){0,3}"
@@ -399,9 +431,12 @@ _TAKE = re.compile(
 
 def wants(clause: str) -> bool:
     """True if a clause says what the citizen wants (退款, 换货…), not what the other side refused."""
+    clause = _TRADES.sub("", clause)
     if _REFUSED.search(clause):
         return False
     words = bare(clause)
-    return bool(_WISH.search(clause)) or any(
-        shape.fullmatch(words) for shape in (_SHORT_WISH, _BARE_WISH, _TAKE)
-    )
+    wish = _WISH.search(clause)
+    # 给我修出血了 tells, 给我修好 wishes.
+    if wish and not (wish["lead"] in ("给我", "让", "叫", "得", "要") and _HAPPENED.search(clause)):
+        return True
+    return any(shape.fullmatch(words) for shape in (_SHORT_WISH, _BARE_WISH, _TAKE, _GIVE_BACK))

@@ -12,6 +12,7 @@ from bot.cases.replies import (
     bare,
     is_about_record,
     is_generic,
+    is_nothing_more,
     is_pleasantry,
     is_question,
     is_resume_talk,
@@ -24,7 +25,7 @@ from bot.cases.replies import (
 FINE = re.compile("[路街道号村镇屯乡巷弄栋]|小区|广场|商场|市场|大厦|花园|那边|附近|对面|旁边|楼|区|县|园")
 PROSE = re.compile("[买不了退我俺她他给想要说吗没？?咋]|怎么|什么|啥|记不")
 LEAD = re.compile(
-    "^(?:嗯+|啊|哦|呃|那个|那|就是|就|是|叫做|叫|名叫|店名是?叫?|店叫|名字是?叫?|名称是?"
+    "^(?:嗯+|啊|哦|呃|那个|那|就是个?|就|是个?|叫做|叫|名叫|店名是?叫?|店叫|名字是?叫?|名称是?"
     "|在|我在|我要投诉|我要举报|投诉的?是?|举报的?是?|对方是|商家是|有一?[家个]|[：:，, ]|的(?=[一-鿿]{2}))+"
 )
 # A prefecture alone does not tell which office: the question about the place stays.
@@ -41,6 +42,7 @@ def is_filler(clause: str) -> bool:
         or is_submit(clause)
         or is_resume_talk(clause)
         or is_about_record(clause)
+        or is_nothing_more(clause)
         or (len(words) <= 5 and is_wait(clause) and not re.search("[卖买退说]", words))
     )
 
@@ -62,10 +64,16 @@ _LOOSE_WISH = re.compile(
 )
 
 
-def is_loose_wish(clause: str, kinds: frozenset[str], rest: str) -> bool:
-    """A wish as an answer to 您希望怎么解决: 三千就行, 按规定来."""
-    money = "amount" in kinds and len(re.sub("就行|就好|左右|吧|大概|也行|钱|给|我|[要就]", "", rest)) <= 1
-    return wants(clause) or money or bool(_LOOSE_WISH.search(clause) and not is_story(clause, kinds))
+def is_loose_wish(clause: str, kinds: frozenset[str], money: list[str]) -> bool:
+    """A wish as an answer to 您希望怎么解决: 三千就行, 按规定来; `money` are the amounts of the message."""
+    around = clause
+    for amount in money:
+        around = around.replace(amount, "")
+    sum_ = (
+        "amount" in kinds
+        and len(bare(re.sub("就行|就好|左右|吧|大概|也行|钱|给|我|[要就]", "", around))) <= 1
+    )
+    return wants(clause) or sum_ or bool(_LOOSE_WISH.search(clause) and not is_story(clause, kinds))
 
 
 _PROOF = re.compile(
@@ -74,9 +82,18 @@ _PROOF = re.compile(
 )
 
 
-def is_proof(clause: str) -> bool:
-    """Names something that proves the matter (线索和证据)."""
+def is_proof(clause: str, kinds: frozenset[str] = frozenset()) -> bool:
+    """Names something that proves the matter (线索和证据); 三月给我开了发票 tells the story."""
+    if "date" in kinds and not re.search("[拍录留存]|截[图屏]|有", clause):
+        return False
     return bool(_PROOF.search(clause)) or bool(re.fullmatch("(?:有的?|我有|都?有)+", bare(clause)))
+
+
+def is_kept_proof(clause: str) -> bool:
+    """小票我留着呢: proof that the citizen has."""
+    return len(bare(clause)) <= 20 and bool(
+        _PROOF.search(clause) and re.search("有|留|存|拍|录|在我", clause)
+    )
 
 
 def is_coarse(place: str) -> bool:
@@ -110,9 +127,14 @@ def finer(old: str, new: str) -> str:
     return f"{old}，{new}" if number and not re.search("号|栋|层", old) else ""
 
 
+_KIND_CALLED = re.compile(
+    "^(?:开发商|物业|中介|厂家|公司|单位|学校|驾校|商家|卖家|店铺|网店|店|平台|酒店|饭店|医院|直播间|摊位?|招牌|牌子)(?:名字?|的名字?)?(?:是|叫)(?=.{2})"
+)
+
+
 def firm(text: str, *, insist: bool = False) -> str:
     """The bare name of a firm or stall in a clause (街口那家老孙豆腐坊 → 老孙豆腐坊), or empty."""
-    name = LEAD.sub("", text.strip())
+    name = LEAD.sub("", _KIND_CALLED.sub("", LEAD.sub("", text.strip())))
     if beside := re.fullmatch("(.{1,10}?)(?:那家|那个|这家|这个|有家|有个|有一家|的一家)([^，]{2,})", name):
         described = re.search("的$|^[卖开做修的]|^店", beside[2])
         name = name if described or is_generic(beside[2]) else beside[2]
@@ -128,8 +150,8 @@ _PERSON = re.compile(
 )
 # Characters that stand in no given name, and words that are none.
 _NO_PERSON = re.compile(
-    "[的了吗呢吧不没是这那你您我他她它们要想说把被让叫就都也还再给退赔换买卖钱款店板毛死坏两啥什哪谁咋怎嘛]"
-    "|投诉|举报|人工|干嘛|名字|姓名|电话|赶紧|着急|客服|机器|等等|等会|算了|登记|提交|确认|问题|业主|消费|顾客|客户|会员"
+    "[的了吗呢吧不没是这你您我他她它们要说把被让叫就都也还再给退赔换买卖钱款店板死坏两啥什哪谁咋怎嘛个]|.那|那[家边块里儿种]"
+    "|想[问说退投知]|查[处封询看]|全名|投诉|举报|人工|干嘛|名字|姓名|电话|赶紧|着急|客服|机器|等等|等会|算了|登记|提交|确认|问题|业主|消费|顾客|客户|会员"
     "|匿名|实名|提货|货物|[一二三四五六七八九十百千万]{2}|[一二三四五六七八九十百千万几][块元个天月年次]$"
 )
 
@@ -137,7 +159,7 @@ _NO_PERSON = re.compile(
 def person(text: str) -> str:
     """A person's name said as an answer (免贵姓王 → 王, 喊我老李就行 → 老李), or empty."""
     who = re.sub(
-        "^(?:嗯+|啊|哦|那个|就|我的?名字是?叫?|姓名是?|名字是?叫?|联系人是?|我叫|我姓|免贵姓|免贵|我是|本人"
+        "^(?:嗯+|啊|哦|那个|就|我的?名字是?叫?|姓名是?|名字是?叫?|(?:联系人|法人|负责人)[是叫]?|我叫|我姓|免贵姓|免贵|我是|本人"
         "|[叫喊称]呼?我|叫|姓|是|[：: ])+|(?:就行|就可以|吧|啊|呀|就好|得了|的)+$",
         "",
         text.strip(),

@@ -113,9 +113,10 @@ async def send(request: Request, opened: Access, body: SendRequest) -> JSONRespo
         raise HotlineError(Problem.MALFORMED)
     begun = time.perf_counter()
     # First of all: a repeated delivery gets its answer even if its button is void by now.
-    message = await asyncio.to_thread(_known, request, opened, body)
-    new = False
-    if message is None:
+    known = await asyncio.to_thread(_known, request, opened, body)
+    if known is not None:
+        message, new = known, False
+    else:
         inbound = await asyncio.to_thread(_inbound, request, opened, body)
         if wait := state.sent.take(opened.id):
             raise HotlineError(Problem.TOO_MANY, retry_after=wait)

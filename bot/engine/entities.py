@@ -146,7 +146,8 @@ _HOUSE = re.compile(
     "(?:与|和|交)?(?:[0-9一二三四五六七八九十]{1,4}(?:号楼?|栋|幢|门|单元|室|楼|层|委|组"
     "|社|队|弄)-?)+(?:[0-9]{1,4}(?:室)?)?"
 )
-_GAP = re.compile(r"^(?:[ ]|的|与|和)?$")
+_GAP = re.compile(r"^(?:[ ]|的|与|和|跟)?$")
+_ROAD = re.compile("(?:大街|大路|大道|胡同|公路|路|街)(?![道上边])")
 
 
 class _Patterns(NamedTuple):
@@ -223,6 +224,10 @@ def _addresses(flat: str, read: _Read, taken: list[Span]) -> list[Span]:
         if any(s <= match.start() < e for s, e in pieces):
             continue
         floor = max([e for _, e in pieces if e <= match.start()] + [0])
+        named = [s for s, e in pieces if e == match.start()]
+        if named and _ROAD.match(flat, match.start()) and free(named[0], match.end(), taken):
+            pieces.append((named[0], match.end()))  # 通化路 is a road, 通化 a city.
+            continue
         start = _left_edge(flat, read.tokens, match.start(), floor, 8)
         core = re.sub(
             r"[0-9一二三四五六七八九十]+(?:号楼?|栋|幢|单元|委|组|社|队|弄).*$", "", flat[start : match.end()]

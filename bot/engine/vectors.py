@@ -44,7 +44,7 @@ def _vectorizer(min_df: int) -> TfidfVectorizer:
 class Vectorizer:
     """Turns (normalised text, jieba tokens) into one sparse row; blocks are weighted by `weights`."""
 
-    def __init__(self, weights: tuple[float, float, float] = (1.0, 0.7, 0.7), min_df: int = 3) -> None:
+    def __init__(self, weights: tuple[float, float, float] = (1.0, 0.7, 0.7), min_df: int = 2) -> None:
         self.weights = weights
         self.blocks = [_vectorizer(min_df), _vectorizer(min_df), _vectorizer(min_df)]
 

@@ -30,7 +30,9 @@ def webhook(hotline):
         transport=httpx.ASGITransport(create_actions_app("t")), base_url="http://actions.test"
     )
 
-    async def call(name, conversation_id, text="", message_id="m1", intent="", entities=(), topic="", loop=None):
+    async def call(
+        name, conversation_id, text="", message_id="m1", intent="", entities=(), topic="", loop=None
+    ):
         latest = {
             "text": text.lower(),
             "metadata": {"text": text, "message_id": message_id},

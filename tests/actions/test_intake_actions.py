@@ -51,7 +51,15 @@ def acting(hotline, webhook):
             return Decision(payloads, {"intent": "inform"}, [])
 
     step = Acting()
-    for text in (STORY, "我要投诉", "确认提交", "电话错了，是13904321188", "不登记了", "算了不投诉了", "百惠乐超市，二道那边"):
+    for text in (
+        STORY,
+        "我要投诉",
+        "确认提交",
+        "电话错了，是13904321188",
+        "不登记了",
+        "算了不投诉了",
+        "百惠乐超市，二道那边",
+    ):
         hotline.engine.script[text] = step
     return step
 
@@ -69,7 +77,9 @@ def draft(hotline, talk):
 async def dies(hotline, acting, talk, text):
     """The process is killed after the actions of `text` have committed and before the reply is stored."""
     with hotline.sessions.begin() as session:
-        log.accept(session, log.InboundMessage(talk.id, "widget", f"{talk.id}:{uuid.uuid4()}", text), hotline.clock())
+        log.accept(
+            session, log.InboundMessage(talk.id, "widget", f"{talk.id}:{uuid.uuid4()}", text), hotline.clock()
+        )
     acting.die = True
     with pytest.raises(Killed):
         await hotline.turns.run(talk.id)
@@ -195,7 +205,12 @@ async def test_a_complaint_that_wants_the_shop_punished_becomes_two_cases(hotlin
     talk = await hotline.open()
     text = "在万家福超市买的米有虫子，我要投诉他退钱，还要举报让你们查处"
     [payload], _ = await webhook(
-        "validate_intake_form", talk.id, text, "m1", intent="complaint", entities=[entity("company", SHOP, text)]
+        "validate_intake_form",
+        talk.id,
+        text,
+        "m1",
+        intent="complaint",
+        entities=[entity("company", SHOP, text)],
     )
     assert "分开办理" in payload["text"]
     assert draft(hotline, talk).data["also_report"] is True

@@ -59,7 +59,9 @@ async def test_the_number_in_any_way_of_writing(ask, lodge, form):
     assert (await ask(f"{written}，{PHONE}"))["case"] == case.number
 
 
-@pytest.mark.parametrize("written", ["139 0432 1187", "+86 13904321187", "１３９０４３２１１８７", "139-0432-1187"])
+@pytest.mark.parametrize(
+    "written", ["139 0432 1187", "+86 13904321187", "１３９０４３２１１８７", "139-0432-1187"]
+)
 async def test_the_phone_in_any_way_of_writing(ask, lodge, written):
     case = lodge()
     await ask(case.number)

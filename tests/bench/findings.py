@@ -30,6 +30,10 @@ def _pair(found: dict[str, Any], of: Callable[[Any], float]) -> tuple[float | No
     )
 
 
+def _ms(seconds: float) -> float:
+    return seconds * 1000
+
+
 def _p50(samples: Samples) -> float:
     return samples.p50 * 1000
 
@@ -51,11 +55,14 @@ def rows(found: Measured, plan: Plan) -> list[Row]:
         Row("parse_p50", "parse, p50", "ms", *_pair(found.parse, _p50), limit=15, times=2),
         Row("parse_p95", "parse, p95", "ms", *_pair(found.parse, _p95)),
     ]
+    table.append(Row("parse_cpu", "parse, processor time", "ms", *_pair(found.parse_cpu, _ms)))
     turns = (("early", plan.early, found.early), ("late", found.long.reached, found.long.late))
     for key, turn, samples in turns:
         label = f"policy turn {turn}"
         table.append(Row(f"turn_{key}_p50", f"{label}, p50", "ms", *_pair(samples, _p50), limit=60))
         table.append(Row(f"turn_{key}_p95", f"{label}, p95", "ms", *_pair(samples, _p95)))
+    early = f"policy turns 1 to {plan.early + 1}, processor time"
+    table.append(Row("turn_cpu", early, "ms", *_pair(found.turn_cpu, _ms)))
     for at_once, rate in found.rate.items():
         label = f"turns a second, {at_once} at once"
         table.append(Row(f"rate_{at_once}", label, "/s", *_pair(rate, float), more_is_better=True))
@@ -86,10 +93,11 @@ def _by_threshold(found: Measured) -> list[dict[str, Any]]:
 def notes(found: Measured, plan: Plan) -> list[str]:
     """What a reader of the figures must know about this run."""
     assert found.long is not None
+    said = [] if plan.epochs == 100 else ["A QUICK or shortened run: its figures are for no document."]
     loads = ", ".join(f"{one.load:.1f}" for one in found.trained["ours"])
-    said = [
-        f"Ours: {plan.trainings} trainings from nothing (load before: {loads}); medians of all repetitions."
-    ]
+    said.append(
+        f"Ours: {plan.trainings} trainings from nothing (load before: {loads}); medians of repetitions."
+    )
     for one in found.trained.get("stock", ()):
         made = (
             "NOT trained in this run; time and load are those of"

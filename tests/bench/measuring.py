@@ -41,6 +41,8 @@ class Measured:
     parse: dict[str, timing.Samples] = field(default_factory=dict)
     early: dict[str, timing.Samples] = field(default_factory=dict)
     long: timing.Long | None = None
+    parse_cpu: dict[str, float] = field(default_factory=dict)  # seconds of processor time a parse
+    turn_cpu: dict[str, float] = field(default_factory=dict)  # … a turn, over the early conversations
     rate: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
@@ -142,9 +144,14 @@ async def _time(found: Measured, plan: Plan, instances: Sequence[Instance]) -> N
         say("warming up")
         await timing.warm_up(talks, questions)
         say(f"{plan.parses} parses")
+        before = _cpu(instances)
         found.parse = await timing.parses(talks, questions, plan)
+        found.parse_cpu = _each(before, _cpu(instances), plan.parses)
         say(f"turn {plan.early} of {plan.early_conversations} conversations")
+        before = _cpu(instances)
         found.early = await timing.early_turns(talks, questions, plan)
+        turns = plan.early_conversations * (plan.early + 1)
+        found.turn_cpu = _each(before, _cpu(instances), turns)
         say(f"one conversation of {plan.late} turns, at most {plan.cap:.0f} s")
         found.long = await timing.long_conversation(talks, questions, plan)
         for at_once in (1, 8):
@@ -153,6 +160,14 @@ async def _time(found: Measured, plan: Plan, instances: Sequence[Instance]) -> N
     finally:
         for talk in talks:
             await talk.close()
+
+
+def _cpu(instances: Sequence[Instance]) -> dict[str, float]:
+    return {instance.name: instance.cpu() for instance in instances}
+
+
+def _each(before: dict[str, float], after: dict[str, float], count: int) -> dict[str, float]:
+    return {name: (after[name] - before[name]) / count for name in before}
 
 
 def growth(long: timing.Long, step: int = 20) -> list[dict[str, Any]]:

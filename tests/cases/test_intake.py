@@ -144,6 +144,344 @@ def test_nothing_else_submits_even_if_the_classifier_hears_a_yes(text: str) -> N
     assert step.outcome in ("ask", "review")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "行，就按这个递上去",
+        "嗯呐，没问题，交吧",
+        "对了，都写好了",
+        "没啥要改的了，交吧",
+        "妥，麻烦您给登记上吧",
+        "这下没错了，报上去吧",
+        "没什么问题，发吧",
+    ],
+)
+def test_a_natural_yes_submits(text: str) -> None:
+    assert at_review(text).outcome == "submit"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "对方",
+        "好像还差点啥",
+        "可以，不过地址换一下",
+        "行，但是名字错了",
+        "没提交吧",
+        "这么报行吗",
+        "可以，电话是13804321180",
+        "先别报，我再看看",
+        "对面那家",
+        "中午去的",
+        "就这样他也不退",
+        "电话写的对不对",
+    ],
+)
+@pytest.mark.parametrize("act", ["inform", "affirm"])
+def test_a_yes_with_something_else_does_not_submit(text: str, act: str) -> None:
+    entities = [{"entity": "phone", "value": "13804321180", "start": 6, "end": 17}] if "138" in text else []
+    assert at_review(text, act, entities).outcome in ("ask", "review")
+
+
+@pytest.mark.parametrize("text", ["不对，你记错了", "不对", "错了，你听错了"])
+def test_a_no_without_a_field_asks_which(text: str) -> None:
+    step = at_review(text)
+    assert step.question and step.question.field == "which"
+    assert step.draft.fields == FULL.fields
+
+
+def test_the_summary_is_not_said_twice_in_a_row() -> None:
+    step = at_review("谢谢啊")
+    assert step.question and "1." not in step.question.text and "确认提交" in step.question.text
+    changed = advance(step.draft, Turn(text="店名改成国商百货"))
+    assert changed.question and "国商百货" in changed.question.text
+
+
+def test_a_wish_told_later_completes_the_first_one() -> None:
+    step = at_review("还要赔我误工的损失")
+    assert step.draft.fields["request"] == "退款；还要赔我误工的损失"
+
+
+def test_the_whole_name_after_a_surname() -> None:
+    draft = FULL.model_copy(update={"fields": FULL.fields | {"name": "柳"}})
+    step = advance(draft, Turn(text="柳青青，全名"))
+    assert step.draft.fields == draft.fields | {"name": "柳青青"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("最后两位说错了，是五五", "13904321155"),
+        ("电话末三位应该是902", "13904321902"),
+        ("最后一位是9", "13904321189"),
+    ],
+)
+def test_as_many_last_digits_as_were_named(text: str, value: str) -> None:
+    assert at_review(text, "correct").draft.fields["phone"] == value
+
+
+def test_a_corrected_amount_points_at_the_request() -> None:
+    draft = FULL.model_copy(update={"fields": FULL.fields | {"request": "退我三百二"}})
+    text = "经过不对，当时花的是三百六"
+    step = advance(
+        draft,
+        Turn(
+            text=text,
+            act="correct",
+            entities=[{"entity": "amount", "value": "三百六", "start": 10, "end": 13}],
+        ),
+    )
+    assert step.draft.fields["facts"].endswith(text)
+    assert "退我三百二" in "".join(step.say)
+
+
+# -- what is told is put where it belongs, whatever was asked ---------------------------------------
+
+
+def asked(field: str, **fields: str) -> Draft:
+    """A complaint whose fields before `field` are filled."""
+    order = ["respondent", "respondent_address", "facts", "request", "name", "phone"]
+    known = {name: FULL.fields[name] for name in order[: order.index(field)]}
+    return Draft(type="complaint", fields=known | fields, asked=field, privacy_shown=True)
+
+
+def entity(kind: str, value: str, text: str) -> dict[str, Any]:
+    return {"entity": kind, "value": value, "start": text.index(value), "end": text.index(value) + len(value)}
+
+
+def test_a_finer_place_instead_of_a_wish() -> None:
+    text = "南关区重庆路步行街那家，门牌是56号"
+    place = [entity("address", "南关区重庆路步行街那家", text)]
+    step = advance(asked("request"), Turn(text=text, entities=place))
+    assert step.draft.fields["respondent_address"] == "南关区重庆路步行街56号"
+    assert step.draft.fields["facts"] == FULL.fields["facts"]
+    assert step.draft.asked == "request"
+
+
+def test_a_district_completes_the_place_that_was_told() -> None:
+    text = "桦甸市红石镇那边的早市"
+    draft = asked("request", respondent_address="东头早市里头")
+    step = advance(draft, Turn(text=text, entities=[entity("address", "桦甸市红石镇那边", text)]))
+    assert step.draft.fields["respondent_address"] == "桦甸市红石镇那边的早市，东头早市里头"
+
+
+def test_a_story_instead_of_a_wish_is_asked_again_in_other_words() -> None:
+    text = "腊月二十提的车，花了九万，开了俩月就烧机油"
+    dated = [entity("date", "腊月二十", text), entity("amount", "九万", text)]
+    first = advance(asked("request"), Turn(text="你好", act="chitchat"))
+    step = advance(asked("request"), Turn(text=text, entities=dated))
+    assert step.draft.fields["facts"] == f"{FULL.fields['facts']}\n{text}"
+    assert "request" not in step.draft.fields and step.draft.asked == "request"
+    assert first.question == step.question and "比如" not in step.question.text  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "把钱退我就行",
+        "退剩的五百",
+        "给我换台新的",
+        "按规定赔我",
+        "多收的退给我",
+        "让他把尾款结清",
+        "你们去查处他",
+    ],
+)
+@pytest.mark.parametrize("field", ["respondent", "respondent_address", "facts", "request"])
+def test_a_wish_is_a_wish_whenever_it_is_said(text: str, field: str) -> None:
+    step = advance(asked(field), Turn(text=text))
+    assert step.draft.fields["request"] == text
+    assert text not in step.draft.fields.get("facts", "") + step.draft.note
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "修的时候给我划伤了",
+        "他们把车拉走了",
+        "退款三天没到",
+        "换的屏幕不好使",
+        "我要投诉装修公司",
+        "赔了我五十",
+        "钱一直不退",
+    ],
+)
+def test_what_happened_is_no_wish(text: str) -> None:
+    assert "request" not in advance(asked("facts"), Turn(text=text)).draft.fields
+
+
+def test_a_date_is_no_place_and_the_place_is_not_asked_again() -> None:
+    text = "正月初六订的，一千六"
+    dated = [entity("date", "正月初六", text), entity("amount", "一千六", text)]
+    step = advance(asked("respondent_address"), Turn(text=text, entities=dated))
+    assert "respondent_address" not in step.draft.fields
+    assert step.draft.fields["facts"] == text
+    assert step.draft.asked == "request"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "没问题了",
+        "确认",
+        "好了好了",
+        "都要",
+        "把钱放了",
+        "退五百",
+        "没毛病",
+        "这回对",
+        "谢谢啊",
+        "那我就投诉",
+        "三百块",
+        "急死了",
+    ],
+)
+def test_no_name(text: str) -> None:
+    assert "name" not in advance(asked("name"), Turn(text=text)).draft.fields
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("李想", "李想"),
+        ("那英", "那英"),
+        ("毛小雨", "毛小雨"),
+        ("喊我老李就行", "老李"),
+        ("免贵姓王", "王"),
+        ("联系人金在俊", "金在俊"),
+    ],
+)
+def test_a_name_as_an_answer(text: str, value: str) -> None:
+    assert advance(asked("name"), Turn(text=text)).draft.fields["name"] == value
+
+
+def test_the_contact_of_a_firm_is_not_the_other_side() -> None:
+    text = "我是业务员小董"
+    draft = Draft(
+        type="request",
+        fields={"respondent": "甲", "facts": "压货款", "request": "结清", "company": "乙"},
+        asked="name",
+    )
+    step = advance(draft, Turn(text=text, entities=[entity("name", "小董", text)]))
+    assert step.draft.fields["name"] == "小董"
+    assert step.draft.fields["facts"] == "压货款"
+
+
+@pytest.mark.parametrize(
+    ("text", "entities", "respondent", "place"),
+    [
+        ("东关市场里头有家老孙豆腐坊", [("address", "东关市场里头")], "老孙豆腐坊", "东关市场里头"),
+        ("集上那个老周山货摊", [], "老周山货摊", None),
+        ("蛟河市的兴旺汽配", [("address", "蛟河市")], "兴旺汽配", "蛟河市"),
+        ("楼下那个卖菜的", [], "楼下那个卖菜的", None),
+    ],
+)
+def test_a_firm_without_its_place(
+    text: str, entities: list[tuple[str, str]], respondent: str, place: str | None
+) -> None:
+    marked = [entity(kind, value, text) for kind, value in entities]
+    fields = advance(asked("respondent"), Turn(text=text, entities=marked)).draft.fields
+    assert (fields["respondent"], fields.get("respondent_address")) == (respondent, place)
+
+
+def test_a_report_keeps_what_is_wished_without_asking_for_it() -> None:
+    draft = Draft(
+        type="report",
+        fields={"respondent": "甲", "respondent_address": "乙路", "facts": "掺假"},
+        asked="evidence",
+    )
+    step = advance(draft, Turn(text="你们赶紧查封他"))
+    assert step.draft.fields["request"] == "你们赶紧查封他"
+    assert step.draft.asked == "evidence"
+    told = advance(step.draft, Turn(text="每天半夜往里兑水，照片我都留着"))
+    assert told.draft.fields["evidence"] == "照片我都留着"
+    assert told.draft.fields["facts"] == "掺假\n每天半夜往里兑水"
+    assert told.draft.asked == "anonymous"
+    assert "您的要求" in "".join(parts(told.draft)[0].fields) or parts(told.draft)[0].fields["request"]
+
+
+def test_proof_told_too_late_for_its_question_is_kept() -> None:
+    fields = {"respondent": "甲", "respondent_address": "乙路", "facts": "掺假"}
+    draft = Draft(type="report", fields=fields, asked="anonymous", skipped=["evidence"])
+    step = advance(draft, Turn(text="小票我还留着呢"))
+    assert step.draft.fields["evidence"] == "小票我还留着呢"
+
+
+# -- asides -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", ["先别急", "等等，我找找小票", "谢谢你啊", "那我就投诉", "行，接着说", "好的"]
+)
+@pytest.mark.parametrize("field", ["respondent", "facts", "request", "name"])
+def test_an_aside_changes_nothing_and_is_no_miss(text: str, field: str) -> None:
+    before = asked(field)
+    step = advance(before, Turn(text=text))
+    assert step.draft.fields == before.fields and not step.draft.note
+    assert step.draft.misses == 0
+    assert step.draft.asked == field
+    assert "没听明白" not in "".join(step.say)
+
+
+def test_another_case_is_not_written_into_this_one() -> None:
+    before = asked("respondent")
+    step = advance(before, Turn(text="我上回报的JL202609180021到哪步了", act="status"))
+    assert step.draft.fields == before.fields and not step.draft.note
+    assert "另一件" in "".join(step.say)
+
+
+def test_submitting_too_early_says_what_is_missing() -> None:
+    step = advance(asked("name"), Turn(text="没问题了，提交吧"))
+    assert "还差姓名、电话" in "".join(step.say)
+
+
+def test_giving_up_with_the_reason() -> None:
+    for text in ("算了，老板赔我了，不投了", "他给我退了，不投诉了"):
+        assert advance(asked("request"), Turn(text=text)).draft.asked == "cancel", text
+    for text in ("算了，就退我一半吧", "他说不投诉了就退，到现在没给"):
+        assert advance(asked("request"), Turn(text=text)).draft.asked != "cancel", text
+
+
+def test_a_wrong_phone_before_its_turn_is_asked_for_at_once() -> None:
+    text = "我电话1390432118"
+    step = advance(asked("request"), Turn(text=text, entities=[entity("phone_invalid", "1390432118", text)]))
+    assert step.question and step.question.field == "phone"
+    right = advance(step.draft, Turn(text="少说一位，13904321187"))
+    assert right.draft.fields["phone"] == "13904321187"
+    assert right.draft.fields["facts"] == FULL.fields["facts"]
+    assert right.draft.asked == "request"
+
+
+def test_one_yes_is_enough_for_a_joint_record() -> None:
+    draft = FULL.model_copy(update={"also_report": True, "asked": "anonymous", "step": "collecting"})
+    asked_for = question(draft)
+    assert asked_for.field == "anonymous" and "卓展" in asked_for.text
+    step = advance(draft, Turn(text="是的，两件都报"))
+    assert step.outcome == "submit"
+    assert [(part.type, part.anonymous) for part in parts(step.draft)] == [
+        ("complaint", False),
+        ("report", False),
+    ]
+    hidden = advance(draft, Turn(text="举报的匿名"))
+    assert hidden.outcome == "review" and hidden.draft.anonymous
+    wrong = advance(draft, Turn(text="不对"))
+    assert wrong.question and wrong.question.field == "which"
+
+
+def test_both_at_review_lodges_both() -> None:
+    step = at_review("对，两件都报")
+    assert step.outcome == "submit"
+    assert [part.type for part in parts(step.draft)] == ["complaint", "report"]
+
+
+def test_an_announced_suggestion_is_not_yet_one() -> None:
+    step = begin("suggestion", Turn(text="我给你们提个建议"))
+    assert step.question and step.question.field == "facts"
+    told = advance(step.draft, Turn(text="叫号屏字太小，换大点"))
+    assert "叫号屏字太小，换大点" in told.draft.fields["facts"]
+    assert told.draft.asked == "name"
+
+
 def test_hm_is_a_yes_only_where_the_classifier_hears_one() -> None:
     assert at_review("嗯", "affirm").outcome == "submit"
     assert at_review("嗯", "inform").outcome == "review"

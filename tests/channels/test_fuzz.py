@@ -17,7 +17,8 @@ TEXT = st.text(st.characters(), max_size=60) | st.sampled_from(
 BODY = st.one_of(
     st.fixed_dictionaries({"client_message_id": st.uuids().map(str), "text": TEXT}),
     st.fixed_dictionaries(
-        {"client_message_id": TEXT | st.uuids().map(str)}, optional={"text": TEXT | JSON, "choice": TEXT | JSON}
+        {"client_message_id": TEXT | st.uuids().map(str)},
+        optional={"text": TEXT | JSON, "choice": TEXT | JSON},
     ),
     JSON,
 )

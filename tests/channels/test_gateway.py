@@ -67,7 +67,9 @@ async def test_other_origins_may_call_only_if_they_are_named(make_hotline):
     closed = await make_hotline().http.options(path, headers=asked)
     assert "access-control-allow-origin" not in closed.headers
     named = make_hotline(allowed_origins="https://a.example, https://b.example")
-    assert (await named.http.options(path, headers=asked)).headers["access-control-allow-origin"] == asked["origin"]
+    assert (await named.http.options(path, headers=asked)).headers["access-control-allow-origin"] == asked[
+        "origin"
+    ]
     other = await named.http.options(path, headers=asked | {"origin": "https://c.example"})
     assert "access-control-allow-origin" not in other.headers
 
@@ -95,7 +97,9 @@ logging.getLogger("other").warning("%s", "13904321187")
 
 
 def test_logs_hold_no_phone_number():
-    done = subprocess.run([sys.executable, "-c", LOGGING], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == ""
     lines = done.stderr.splitlines()
     assert len(lines) == 3

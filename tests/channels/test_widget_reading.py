@@ -78,7 +78,9 @@ async def test_the_clients_log_equals_the_servers(hotline, operations):
 async def test_a_stream_gets_what_is_said_while_it_is_open(hotline):
     talk = await hotline.open()
     async with hotline.served() as client:
-        streamed = type(talk)(client, {"conversation_id": talk.id, "token": talk.token, "messages": [talk.greeting]})
+        streamed = type(talk)(
+            client, {"conversation_id": talk.id, "token": talk.token, "messages": [talk.greeting]}
+        )
         waiting = asyncio.create_task(streamed.events(1, 2))
         await asyncio.sleep(0.3)
         sent = (await talk.send("你好")).json()

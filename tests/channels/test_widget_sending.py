@@ -118,7 +118,12 @@ async def test_replies_that_cannot_be_stored_are_refused_and_the_same_delivery_g
     hotline.engine.script["你好"] = [ready("两条"), ready("回复")]
     again = await talk.send("你好", message_id="message-1")
     assert [r["text"] for r in again.json()["replies"]] == ["两条", "回复"]
-    assert [(m["seq"], m["author"]) for m in await talk.log()] == [(1, "bot"), (2, "user"), (3, "bot"), (4, "bot")]
+    assert [(m["seq"], m["author"]) for m in await talk.log()] == [
+        (1, "bot"),
+        (2, "user"),
+        (3, "bot"),
+        (4, "bot"),
+    ]
 
 
 # -- promise 2: once --------------------------------------------------------------------------------
@@ -256,7 +261,14 @@ async def test_conversations_do_not_wait_for_each_other(hotline):
 
 @pytest.mark.parametrize(
     "text",
-    ["/intent", "/restart", '/policy{"measure": 4}', "／restart", "<script>alert(1)</script>", "'; DROP TABLE messages; --"],
+    [
+        "/intent",
+        "/restart",
+        '/policy{"measure": 4}',
+        "／restart",
+        "<script>alert(1)</script>",
+        "'; DROP TABLE messages; --",
+    ],
 )
 async def test_commands_markup_and_sql_are_only_words(hotline, text):
     talk = await hotline.open()
@@ -267,7 +279,14 @@ async def test_commands_markup_and_sql_are_only_words(hotline, text):
 
 @pytest.mark.parametrize(
     ("text", "stored"),
-    [("  你好\n", "你好"), ("a\x00b", "ab"), ("你\ud800好", "你好"), ("\u200b", "\u200b"), ("😀😀", "😀😀"), ("好" * 2000, "好" * 2000)],
+    [
+        ("  你好\n", "你好"),
+        ("a\x00b", "ab"),
+        ("你\ud800好", "你好"),
+        ("\u200b", "\u200b"),
+        ("😀😀", "😀😀"),
+        ("好" * 2000, "好" * 2000),
+    ],
     ids=["spaces", "NUL", "lone surrogate", "zero width", "emoji", "2000 characters"],
 )
 async def test_odd_texts_are_stored_as_they_can_be_shown(hotline, text, stored):
@@ -323,7 +342,9 @@ async def test_wrong_bodies_are_refused_and_leave_nothing(hotline, body, problem
 async def test_bodies_that_are_no_json_are_refused(hotline, content):
     talk = await hotline.open()
     headers = talk.headers | {"content-type": "application/json"}
-    refused(await hotline.http.post(f"{talk.path}/messages", content=content, headers=headers), Problem.MALFORMED)
+    refused(
+        await hotline.http.post(f"{talk.path}/messages", content=content, headers=headers), Problem.MALFORMED
+    )
     assert len(await talk.log()) == 1
 
 
@@ -340,7 +361,9 @@ async def test_a_large_body_is_refused_declared_or_not(hotline):
             refused(response, Problem.TOO_LARGE)
             assert "default-src 'none'" in response.headers["content-security-policy"]
         small = {"client_message_id": ID, "text": "还在吗"}
-        assert (await client.post(f"{talk.path}/messages", json=small, headers=talk.headers)).status_code == 200
+        assert (
+            await client.post(f"{talk.path}/messages", json=small, headers=talk.headers)
+        ).status_code == 200
 
 
 @pytest.mark.parametrize("value", ["", "Bearer ", "Bearer wrong", "Basic abc", "wrong", "Bearer ä"])
@@ -351,7 +374,9 @@ async def test_without_the_conversations_token_nothing_is_told(hotline, value):
         for call in (
             hotline.http.get(f"{talk.path}/messages", headers=headers),
             hotline.http.get(f"{talk.path}/events", headers=headers),
-            hotline.http.post(f"{talk.path}/messages", json={"client_message_id": ID, "text": "a"}, headers=headers),
+            hotline.http.post(
+                f"{talk.path}/messages", json={"client_message_id": ID, "text": "a"}, headers=headers
+            ),
         ):
             refused(await call, Problem.UNAUTHORIZED)
     assert len(await talk.log()) == 1
@@ -367,7 +392,9 @@ async def test_unknown_places_and_verbs(hotline):
     refused(await hotline.http.get("/static/../app.py"), Problem.NOT_FOUND)
     refused(await hotline.http.delete(f"{talk.path}/messages", headers=talk.headers), Problem.METHOD)
     for after in ("-1", "x", "99999999999"):
-        response = await hotline.http.get(f"{talk.path}/messages", params={"after": after}, headers=talk.headers)
+        response = await hotline.http.get(
+            f"{talk.path}/messages", params={"after": after}, headers=talk.headers
+        )
         refused(response, Problem.MALFORMED)
     refused(await hotline.http.post("/api/v1/conversations", json={"channel": "sms"}), Problem.MALFORMED)
     refused(await hotline.http.post("/api/v1/conversations", json={"owner": "person"}), Problem.MALFORMED)

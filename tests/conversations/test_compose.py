@@ -32,7 +32,11 @@ def test_the_greeting_is_a_bots():
 def test_one_measure():
     composed = turn("policy", measures=[9], facet="conditions", text="电梯维保能延长吗")
     reply = only(composed)
-    assert (reply.answer["kind"], reply.answer["measures"], reply.answer["facets"]) == ("policy", [9], ["conditions"])
+    assert (reply.answer["kind"], reply.answer["measures"], reply.answer["facets"]) == (
+        "policy",
+        [9],
+        ["conditions"],
+    )
     assert reply.answer["specified"] is True
     assert reply.answer["validity"] == "unknown"
     quotes = [c["quote"] for c in reply.answer["citations"]]
@@ -99,9 +103,32 @@ def test_the_notice_itself(topic):
     assert reply.text
 
 
-def test_which_measures_are_for_me_lists_all():
-    reply = only(turn("match"))
-    assert all(f"{n}. {m.short}" in reply.text for n, m in PACK.measures.items())
+def test_which_measures_are_for_me_asks_one_thing_at_a_time():
+    composed = turn("match", text="哪条适合我")
+    first = only(composed)
+    assert first.answer["kind"] == "clarify"
+    assert first.choices
+    for _ in range(8):
+        state = composed.state
+        if "walk" not in state:
+            break
+        label = only(composed).choices[0].label
+        composed = turn("match", state, text=label, topic="walk")
+    last = only(composed)
+    assert (last.answer["kind"], composed.state.get("walk")) == ("policy", None)
+    assert last.answer["measures"]
+    assert composed.state["focus"] == last.answer["measures"]
+
+
+def test_a_firm_that_says_what_it_is_gets_its_measures_at_once():
+    assert 14 in only(turn("match", text="我是做口罩的，缺资金，哪些适合我")).answer["measures"]
+
+
+def test_another_matter_ends_the_walk():
+    state = turn("match", text="哪条适合我").state
+    assert "walk" in state
+    assert "walk" not in turn("policy", state, measures=[9]).state
+    assert "walk" not in turn("chitchat", state, topic="greet").state
 
 
 @pytest.mark.parametrize("topic", [*phrases()["chitchat"], "no such topic"])
@@ -172,14 +199,23 @@ def test_mixed_misses_climb_the_same_ladder():
 
 
 def test_an_actions_words_are_taken_as_they_are():
-    composed = compose([ready("编号……", "receipt", case="JL-T-1", card={"a": 1}, state={"status": {}})], {}, {}, "")
+    composed = compose(
+        [ready("编号……", "receipt", case="JL-T-1", card={"a": 1}, state={"status": {}})], {}, {}, ""
+    )
     reply = only(composed)
-    assert (reply.text, reply.answer["kind"], reply.answer["case"], reply.card) == ("编号……", "receipt", "JL-T-1", {"a": 1})
+    assert (reply.text, reply.answer["kind"], reply.answer["case"], reply.card) == (
+        "编号……",
+        "receipt",
+        "JL-T-1",
+        {"a": 1},
+    )
     assert composed.state["status"] == {}
 
 
 def test_a_step_and_its_question_are_one_bubble():
-    composed = compose([ready("记下了。", "complaint"), ready("哪一家？", "intake", choices=["跳过"])], {}, {}, "")
+    composed = compose(
+        [ready("记下了。", "complaint"), ready("哪一家？", "intake", choices=["跳过"])], {}, {}, ""
+    )
     reply = only(composed)
     assert (reply.text, reply.answer["kind"]) == ("记下了。\n哪一家？", "complaint")
     assert [c.label for c in reply.choices] == ["跳过"]

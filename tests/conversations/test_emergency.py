@@ -1,5 +1,7 @@
 """Danger by rule: what fires, what must not, and that it comes before everything else."""
 
+import re
+
 import pytest
 import yaml
 from sqlalchemy import select
@@ -7,6 +9,7 @@ from sqlalchemy import select
 from bot.conversations import emergency
 from bot.conversations.engine import Decision, EngineFailed
 from bot.conversations.models import Conversation, HandOver
+from bot.engine.examples import read
 from bot.settings import ROOT
 from tests.harness import ready
 
@@ -24,13 +27,28 @@ NOW = [
     ("gas", "满屋子液化气味儿大得很"),
     ("poisoning", "吃完席一直上吐下泻，好像食物中毒了"),
     ("poisoning", "孩子把84喝了一口，现在上不来气"),
-    ("poisoning", "我爸没气了"),
+    ("injury", "我爸没气了"),
     ("injury", "货架倒了压着人了"),
     ("injury", "有人触电了"),
     ("violence", "有人拿刀在店里"),
     ("violence", "他们正打我"),
     ("suicide", "我不想活了"),
     ("suicide", "去年赔光了，投诉也没人管，我想跳楼"),
+    ("suicide", "药我都准备好了，走了以后别找我"),
+    ("suicide", "我坐在楼顶边上呢"),
+    ("injury", "老爷子摔卫生间里起不来了"),
+    ("injury", "雪把棚顶压塌了，里面还有人"),
+    ("gas", "家里生着炉子，早起头疼恶心站不住"),
+    ("poisoning", "宝宝嘴唇发青，不喘气了"),
+    ("poisoning", "打药没戴口罩，瞳孔变小，直哆嗦"),
+    ("violence", "有人在撬我家门，我躲在里屋不敢出声"),
+    ("violence", "他拿着碎酒瓶子对着我"),
+    ("explosion", "锅炉咔咔响，没人敢过去"),
+    ("missing", "我家孩子在商场走散了"),
+    # Past, supposition or a claim beside it, but it goes on.
+    ("fire", "去年着过一回，现在又起火了，快来人"),
+    ("violence", "我去退货，老板不退还打人，正打着呢"),
+    ("elevator", "万一出事咋办，电梯里关着俩人，还没出来"),
 ]
 
 
@@ -38,7 +56,7 @@ NOW = [
 def test_danger_now_fires(topic, text):
     found = emergency.check(text)
     assert found is not None
-    assert found.name == topic
+    assert (found.topic.name, found.certain) == (topic, True)
 
 
 def test_every_topic_is_tried():
@@ -54,22 +72,56 @@ def test_every_topic_is_tried():
         "电影里着火了",
         "万一电梯困人怎么办",
         "我要投诉，电梯夹了人要他赔钱",
+        "建议在电梯里贴个救援电话，省得困了人找不着",
+        "你再不回我我就想自杀了，开玩笑的",
+    ],
+)
+def test_stories_suppositions_and_claims_need_the_engine(text):
+    found = emergency.check(text)
+    assert found is not None
+    assert not found.certain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "公司搞消防演练，假装着火了",
+        "火已经灭了，没事了",
+        "电梯里的人都救出来了",
         "压力容器许可证快到头了，给的是延期还是重发",
         "压力容器头一回取证能网上报吗",
         "企业问手持额温枪可否上门检定",
         "气炸了，叫个活人来跟我说",
+        "急死我了，条码到底啥时候给",
+        "资金链都要炸了，设备能抵押不",
         "喂不是电梯困人啊，没人困里头，我想问维保",
         "燃气灶买回来打不着火，要换一个",
-        "建议在电梯里贴个救援电话，省得困了人找不着",
+        "怕漏，先问问检测费免不免",
         "电梯维保能延长吗",
         "火锅店生意火爆",
         "",
         "😀",
     ],
 )
-def test_stories_suppositions_and_plain_questions_do_not_fire(text):
+def test_figures_of_speech_plain_questions_and_what_is_over_are_no_signal(text):
     assert emergency.check(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "probability", "topic"),
+    [
+        ("着火了", 0.0, "fire"),
+        ("着火了", None, "fire"),
+        ("去年着火了", 0.15, "fire"),
+        ("去年着火了", 0.149, None),
+        ("去年着火了", None, "fire"),
+        ("你好", 1.0, None),
+        ("你好", None, None),
+    ],
+)
+def test_a_possible_signal_is_acted_on_when_likely_enough_or_the_engine_is_down(text, probability, topic):
+    found = emergency.decide(emergency.check(text), probability)
+    assert (found and found.name) == topic
 
 
 def measure_questions():
@@ -81,15 +133,38 @@ def measure_questions():
 
 
 def test_no_question_about_a_measure_is_taken_for_danger():
-    texts = list(measure_questions())
-    assert len(texts) > 1500
-    assert [text for text in texts if emergency.check(text)] == []
+    signals = [(text, emergency.check(text)) for text in measure_questions()]
+    assert len(signals) > 1500
+    assert [text for text, signal in signals if signal and signal.certain] == []
+    # When the engine is down these would be answered with a number to call.
+    assert sum(signal is not None for _, signal in signals) < 0.03 * len(signals)
+
+
+def test_words_alone_find_nearly_all_dangers_of_the_training_data():
+    """What the service has when the engine is down."""
+    dangers = [e for e in read(ROOT / "nlu_data") if e.act == "emergency"]
+    assert len(dangers) > 600
+    signals = [emergency.check(e.text) for e in dangers]
+    assert sum(s is not None for s in signals) >= 0.97 * len(signals)
+    assert sum(s is not None and s.certain for s in signals) >= 0.65 * len(signals)
+
+
+def test_hardly_anything_else_in_the_training_data_is_a_certain_signal():
+    others = [e for e in read(ROOT / "nlu_data") if e.act != "emergency"]
+    signals = [emergency.check(e.text) for e in others]
+    assert sum(s is not None and s.certain for s in signals) < 0.001 * len(signals)
+
+
+def test_every_topic_that_the_engine_learns_has_words_of_its_own():
+    learned = {e.topic for e in read(ROOT / "nlu_data") if e.act == "emergency" and e.topic}
+    assert learned <= set(emergency.topics())
 
 
 def test_what_is_said_names_public_numbers_before_the_question_and_promises_nothing():
     for topic in emergency.topics().values():
         assert set(topic.call) <= {"110", "119", "120"}
         assert topic.call
+        assert set(re.findall(r"\d+", topic.say + topic.ask)) <= {"110", "119", "120"}
         assert any(number in topic.say for number in topic.call)
         assert "？" in topic.ask
         assert not any(word in topic.say + topic.ask for word in ("已派", "马上到", "赶来", "已报警"))
@@ -141,3 +216,51 @@ async def test_danger_read_by_the_engine_is_the_second_net(hotline):
     [reply] = await talk.say("快来人")
     assert reply["card"] == {"call": ["120", "119"]}
     assert [urgent for _, urgent, _ in await waiting(hotline)] == [True]
+
+
+def reading(kind, text, probability):
+    """A decision of the engine that says `text` and gives an emergency this probability."""
+    return Decision([ready(text, kind)], {"acts": {"oos": 1 - probability, "emergency": probability}}, [])
+
+
+async def test_a_possible_danger_is_left_to_the_engine(hotline):
+    talk = await hotline.open()
+    hotline.engine.script["去年电梯困过人"] = reading("fallback", "这个不归我们管", 0.1)
+    [reply] = await talk.say("去年电梯困过人")
+    assert reply["text"] == "这个不归我们管"
+    assert await waiting(hotline) == []
+
+
+async def test_a_possible_danger_that_the_engine_holds_for_likely_is_answered_as_one(hotline):
+    talk = await hotline.open()
+    hotline.engine.script["上回那电梯又困人"] = reading("fallback", "这个不归我们管", 0.2)
+    [reply] = await talk.say("上回那电梯又困人")
+    assert (reply["answer"]["kind"], reply["card"]) == ("emergency", {"call": ["119", "110"]})
+    assert await waiting(hotline) == [("险情：elevator", True, "waiting")]
+
+
+async def test_a_possible_danger_is_taken_for_one_when_the_engine_is_down(hotline):
+    talk = await hotline.open()
+    hotline.engine.script["去年电梯困过人"] = EngineFailed("down")
+    [reply] = await talk.say("去年电梯困过人")
+    assert reply["answer"]["kind"] == "emergency"
+    hotline.engine.script["执照怎么办"] = EngineFailed("down")
+    [reply] = await talk.say("执照怎么办")
+    assert reply["answer"]["kind"] == "handoff"
+
+
+async def test_an_intake_that_the_engine_began_goes_on_behind_the_number(hotline):
+    talk = await hotline.open()
+    hotline.engine.script["退货被他打了，要他赔"] = reading("complaint", "哪一家？", 0.4)
+    replies = await talk.say("退货被他打了，要他赔")
+    assert [r["answer"]["kind"] for r in replies] == ["emergency", "complaint"]
+    assert replies[0]["card"] == {"call": ["110", "120"]}
+
+
+async def test_a_danger_that_the_engine_answers_is_said_once(hotline):
+    talk = await hotline.open()
+    decision = Decision([{"compose": "emergency"}], {"acts": {"emergency": 0.9}}, [])
+    hotline.engine.script["去年电梯困过人，这回又来了"] = decision
+    [reply] = await talk.say("去年电梯困过人，这回又来了")
+    # The engine named no topic: the words do.
+    assert reply["card"] == {"call": ["119", "110"]}

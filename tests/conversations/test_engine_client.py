@@ -82,5 +82,7 @@ async def test_a_trickle_of_bytes_does_not_outlast_the_bound():
 
 
 async def test_alive_asks_the_channels_health():
-    assert await engine(lambda request: httpx.Response(200 if request.method == "GET" else 500)).alive() is True
+    assert (
+        await engine(lambda request: httpx.Response(200 if request.method == "GET" else 500)).alive() is True
+    )
     assert await engine(lambda _: httpx.Response(503)).alive() is False

@@ -16,6 +16,7 @@ from tests.harness import ready
 def leave(hotline, talk, *texts):
     """What a process leaves that dies right after it has stored messages."""
     for text in texts:
+        hotline.clock.advance(seconds=1)
         with hotline.sessions.begin() as session:
             inbound = log.InboundMessage(talk.id, "widget", f"{talk.id}:{uuid.uuid4()}", text)
             log.accept(session, inbound, hotline.clock())
@@ -259,4 +260,9 @@ async def test_the_engine_gets_the_conversations_state(hotline):
     talk = await hotline.reopened(talk)
     await talk.say("那要交钱吗")
     context = hotline.engine.calls[-1].context
-    assert (context["focus"], context["last_kind"], context["intake"], context["asked"]) == ([9], "policy", "", "")
+    assert (context["focus"], context["last_kind"], context["intake"], context["asked"]) == (
+        [9],
+        "policy",
+        "",
+        "",
+    )

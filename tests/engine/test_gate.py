@@ -48,7 +48,12 @@ def decide(text: str, some: Scores, context: Context | None = None) -> Reading:
 
 def test_a_clear_measure_is_answered_with_its_facet() -> None:
     reading = decide("电梯维保要交钱吗", scores("policy", measures={9: 0.95}, facet="cost", given=0.1))
-    assert (reading.intent, reading.measures, reading.facet, reading.specified) == ("policy", (9,), "cost", False)
+    assert (reading.intent, reading.measures, reading.facet, reading.specified) == (
+        "policy",
+        (9,),
+        "cost",
+        False,
+    )
     assert reading.reason
 
 
@@ -98,13 +103,24 @@ def test_a_clause_called_by_its_number(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("第一条", 1), ("第十条", 10), ("第十六条", 16), ("第16条", 16), ("第十七条", None), ("第0条", None), ("九条", None)],
+    [
+        ("第一条", 1),
+        ("第十条", 10),
+        ("第十六条", 16),
+        ("第16条", 16),
+        ("第十七条", None),
+        ("第0条", None),
+        ("九条", None),
+    ],
 )
 def test_clause_numbers(text: str, number: int | None) -> None:
     assert named_clause(text) == number
 
 
-@pytest.mark.parametrize("act", ["handoff", "emergency", "complaint", "report", "request", "suggestion", "status", "notice", "chitchat"])
+@pytest.mark.parametrize(
+    "act",
+    ["handoff", "emergency", "complaint", "report", "request", "suggestion", "status", "notice", "chitchat"],
+)
 def test_other_acts_pass_through(act: str) -> None:
     assert decide("说一件事情给你们听听", scores(act)).intent == act
 
@@ -173,7 +189,9 @@ def test_a_picked_measure_counts_inside_an_intake_too() -> None:
 # -- an intake runs ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("act", ["oos", "complaint", "affirm", "deny", "cancel", "correct", "chitchat", "skip", "suggestion"])
+@pytest.mark.parametrize(
+    "act", ["oos", "complaint", "affirm", "deny", "cancel", "correct", "chitchat", "skip", "suggestion"]
+)
 def test_an_intake_takes_what_does_not_interrupt(act: str) -> None:
     reading = decide("百惠乐超市，二道那边", scores(act), INTAKE)
     assert (reading.intent, reading.topic) == ("inform", act)
@@ -186,7 +204,12 @@ def test_a_clear_question_interrupts_an_intake() -> None:
 
 
 def test_a_doubtful_question_does_not_interrupt() -> None:
-    assert decide("超市的电梯坏了", scores("policy", 0.45, measures={9: 0.3}, acts={"complaint": 0.4}), INTAKE).intent == "inform"
+    assert (
+        decide(
+            "超市的电梯坏了", scores("policy", 0.45, measures={9: 0.3}, acts={"complaint": 0.4}), INTAKE
+        ).intent
+        == "inform"
+    )
 
 
 def test_a_question_that_would_be_asked_back_or_declined_does_not_interrupt() -> None:

@@ -24,13 +24,20 @@ def test_homophones_are_equal(heard: str, meant: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("xiaodu酒精", "消毒酒精"), ("dianti维保", "电梯维保"), ("zhuanli", "专利"), ("shangbiao注册", "商标注册")],
+    [
+        ("xiaodu酒精", "消毒酒精"),
+        ("dianti维保", "电梯维保"),
+        ("zhuanli", "专利"),
+        ("shangbiao注册", "商标注册"),
+    ],
 )
 def test_typed_pinyin_is_equal(typed: str, meant: str) -> None:
     assert syllables(typed) == syllables(meant)
 
 
-@pytest.mark.parametrize(("said", "meant"), [("三水", "山水"), ("资道", "知道"), ("层里", "城里"), ("金费", "经费")])
+@pytest.mark.parametrize(
+    ("said", "meant"), [("三水", "山水"), ("资道", "知道"), ("层里", "城里"), ("金费", "经费")]
+)
 def test_the_accents_of_the_north_east_are_folded(said: str, meant: str) -> None:
     assert syllables(said) == syllables(meant)
 

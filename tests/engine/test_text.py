@@ -27,7 +27,6 @@ from bot.engine.text import normalise
         ("急急急急急急急急", "急急急"),
         ("！！！！！！", "!!!"),
         ("哈哈哈", "哈哈哈"),
-        ("13900000000", "139000"),
         ("/restart", "restart"),
         ("///restart", "restart"),
         ("／restart", "restart"),
@@ -48,7 +47,13 @@ def test_normal_form(raw: str, normal: str) -> None:
 
 def test_any_text_has_a_normal_form_and_names_no_intent() -> None:
     rng = random.Random(12315)
-    pools = [range(0x20), range(0x20, 0x7F), range(0x4E00, 0x9FA6), range(0x2000, 0x2070), range(0x1F300, 0x1F700)]
+    pools = [
+        range(0x20),
+        range(0x20, 0x7F),
+        range(0x4E00, 0x9FA6),
+        range(0x2000, 0x2070),
+        range(0x1F300, 0x1F700),
+    ]
     for _ in range(2000):
         text = "".join(chr(rng.choice(rng.choice(pools))) for _ in range(rng.randrange(30)))
         normal = normalise(text)

@@ -57,7 +57,11 @@ def test_a_turn() -> None:
     status, body = post(agent, GOOD)
     assert (status, body) == (
         200,
-        {"replies": [{"compose": "policy"}], "reading": {"intent": "policy"}, "entities": [{"entity": "phone"}]},
+        {
+            "replies": [{"compose": "policy"}],
+            "reading": {"intent": "policy"},
+            "entities": [{"entity": "phone"}],
+        },
     )
     [message] = agent.messages
     assert (message.text, message.sender_id, message.message_id) == (GOOD["text"], "c1", "m1")
@@ -66,7 +70,9 @@ def test_a_turn() -> None:
     assert TURN.get() is None
 
 
-@pytest.mark.parametrize(("given", "expected"), [("wrong", "secret"), ("", "secret"), ("", ""), ("", None), ("ä", "secret")])
+@pytest.mark.parametrize(
+    ("given", "expected"), [("wrong", "secret"), ("", "secret"), ("", ""), ("", None), ("ä", "secret")]
+)
 def test_without_the_token_nothing_runs(given: str, expected: str | None) -> None:
     agent = Agent()
     assert post(agent, GOOD, given, expected) == (401, {"error": "token"})
@@ -75,7 +81,16 @@ def test_without_the_token_nothing_runs(given: str, expected: str | None) -> Non
 
 @pytest.mark.parametrize(
     "body",
-    [None, [], "x", {}, {**GOOD, "text": ""}, {**GOOD, "text": 5}, {**GOOD, "conversation_id": None}, {"text": "你好"}],
+    [
+        None,
+        [],
+        "x",
+        {},
+        {**GOOD, "text": ""},
+        {**GOOD, "text": 5},
+        {**GOOD, "conversation_id": None},
+        {"text": "你好"},
+    ],
 )
 def test_what_is_no_turn_is_refused(body: Any) -> None:
     agent = Agent()
@@ -111,7 +126,9 @@ def test_a_context_of_the_wrong_shape_is_empty(context: Any) -> None:
 
 
 def test_only_payloads_are_replies() -> None:
-    assert post(Agent(says=("bare text", {"compose": "unclear"})), GOOD)[1]["replies"] == [{"compose": "unclear"}]
+    assert post(Agent(says=("bare text", {"compose": "unclear"})), GOOD)[1]["replies"] == [
+        {"compose": "unclear"}
+    ]
 
 
 def test_health() -> None:

@@ -9,7 +9,14 @@ import pytest
 from bot.engine.models import unit
 from bot.engine.vectors import Vectorizer, characters, sounds, words
 
-TEXTS = ["电梯维保能延长吗", "电梯维保周期", "许可证到期换证", "许可证延期", "专利质押贷款", "专利贷款利率"] * 3
+TEXTS = [
+    "电梯维保能延长吗",
+    "电梯维保周期",
+    "许可证到期换证",
+    "许可证延期",
+    "专利质押贷款",
+    "专利贷款利率",
+] * 3
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,9 @@ def test_training_and_reading_give_the_same_row() -> None:
 
 
 def test_a_homophone_is_nearer_than_another_topic(vectorizer: Vectorizer) -> None:
-    heard, meant, other = (row(vectorizer, t) for t in ("电替维保能延长吗", "电梯维保能延长吗", "专利质押贷款"))
+    heard, meant, other = (
+        row(vectorizer, t) for t in ("电替维保能延长吗", "电梯维保能延长吗", "专利质押贷款")
+    )
     assert (heard @ meant.T)[0, 0] > 0.4 > (heard @ other.T)[0, 0]
 
 

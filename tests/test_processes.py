@@ -1,0 +1,156 @@
+"""The supervisor and the model's name, with small children in place of engine and gateway."""
+
+import json
+import sys
+import threading
+import time
+
+import pytest
+
+from bot import processes
+from bot.processes import Child, SetupError, Supervisor, model_path, train
+from bot.settings import Settings
+
+PRINT = "import json, os; print(json.dumps(dict(os.environ)), flush=True)"
+STAY = "import time; time.sleep(60)"
+
+
+@pytest.fixture
+def config(deployment):
+    return Settings(home=deployment, port=1, engine_port=2, actions_port=3)
+
+
+def child(tmp_path, code, name="child", **environment):
+    return Child(name, [sys.executable, "-c", code], environment, tmp_path / f"{name}.log")
+
+
+def until(condition, patience=10.0):
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """A project of two inputs."""
+    monkeypatch.setattr(processes, "ROOT", tmp_path)
+    monkeypatch.setattr(processes, "MODEL_INPUTS", ("config.yml", "nlu_data"))
+    (tmp_path / "nlu_data").mkdir()
+    (tmp_path / "config.yml").write_text("a")
+    (tmp_path / "nlu_data" / "x.yml").write_text("b")
+    return tmp_path
+
+
+def test_a_model_belongs_to_its_sources(inputs):
+    config = Settings(model="models")
+    first = model_path(config)
+    assert (first.parent, first.name[-7:]) == (inputs / "models", ".tar.gz")
+    (inputs / "nlu_data" / "notes.md").write_text("no input")
+    assert model_path(config) == first
+    (inputs / "nlu_data" / "x.yml").write_text("c")
+    changed = model_path(config)
+    assert changed != first
+    (inputs / "nlu_data" / "x.yml").rename(inputs / "nlu_data" / "y.yml")
+    assert model_path(config) not in (first, changed)
+
+
+def test_a_named_model_file_is_used_as_it_is(tmp_path):
+    path = tmp_path / "own.tar.gz"
+    path.touch()
+    assert train(Settings(model=path)) == path
+
+
+def test_training_without_the_engines_environment_says_what_to_do(inputs, config, monkeypatch):
+    monkeypatch.setattr(processes, "ENGINE_BIN", inputs / "nowhere")
+    with pytest.raises(SetupError, match="make setup"):
+        train(config)
+
+
+def test_a_training_that_fails_shows_the_end_of_its_log(inputs, config, monkeypatch):
+    (inputs / "rasa").write_text("#!/bin/sh\necho wrong facet in 09_elevator.yml\nexit 1\n")
+    (inputs / "rasa").chmod(0o755)
+    monkeypatch.setattr(processes, "ENGINE_BIN", inputs)
+    with pytest.raises(SetupError, match=r"wrong facet in 09_elevator\.yml"):
+        train(config)
+
+
+def test_children_get_the_settings_of_the_supervisor(config, tmp_path):
+    supervisor = Supervisor(config, tmp_path / "model.tar.gz")
+    environment = supervisor.gateway.environment
+    assert environment == supervisor.engine.environment
+    assert (environment["HOTLINE_PORT"], environment["HOTLINE_HOME"]) == ("1", str(config.home))
+    assert (
+        environment["HOTLINE_ACTIONS_URL"]
+        == f"http://127.0.0.1:3/webhook/{environment['HOTLINE_ACTIONS_TOKEN']}"
+    )
+    assert len({environment["HOTLINE_ACTIONS_TOKEN"], environment["HOTLINE_ENGINE_TOKEN"], ""}) == 3
+    assert environment["RASA_TELEMETRY_ENABLED"] == "false"
+    assert supervisor.engine.command[supervisor.engine.command.index("--interface") + 1] == "127.0.0.1"
+    other = Supervisor(config, tmp_path / "model.tar.gz")
+    assert other.gateway.environment["HOTLINE_ENGINE_TOKEN"] != environment["HOTLINE_ENGINE_TOKEN"]
+
+
+def test_a_childs_settings_are_the_same_when_it_reads_them(config, tmp_path, monkeypatch):
+    for name, value in Supervisor(config, tmp_path / "m").gateway.environment.items():
+        if name.startswith("HOTLINE_"):
+            monkeypatch.setenv(name, value)
+    assert Settings() == config
+
+
+def test_a_child_writes_to_its_log_and_stops(tmp_path):
+    one = child(tmp_path, f"{PRINT}; {STAY}", NAME="x")
+    one.start()
+    until(lambda: one.log.read_text().endswith("}\n"))
+    assert json.loads(one.log.read_text())["NAME"] == "x"
+    assert one.alive()
+    one.stop()
+    assert not one.alive()
+    one.stop()  # Nothing happens to what has ended.
+
+
+def test_a_child_that_does_not_listen_is_ended(tmp_path):
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    one = child(tmp_path, deaf)
+    one.start()
+    until(lambda: one.log.read_text() == "1\n")
+    one.stop(patience=0.2)
+    assert not one.alive()
+
+
+def test_what_dies_is_started_again_until_it_is_stopped(config, tmp_path, capsys):
+    supervisor = Supervisor(config, tmp_path / "m")
+    supervisor.gateway, supervisor.engine = child(tmp_path, STAY, "gateway"), child(tmp_path, STAY, "engine")
+    supervisor.children = [supervisor.gateway, supervisor.engine]
+    for one in supervisor.children:
+        one.start()
+    first = supervisor.engine.process.pid
+    watching = threading.Thread(target=supervisor.watch)
+    watching.start()
+    supervisor.engine.process.kill()
+    until(lambda: supervisor.engine.process.pid != first and supervisor.engine.alive())
+    assert "the engine ended" in capsys.readouterr().out
+    assert len(supervisor.engine.restarts) == 1
+    supervisor.stop()
+    watching.join(5)
+    assert not watching.is_alive()
+    assert not any(one.alive() for one in supervisor.children)
+
+
+def test_a_start_that_fails_shows_why_and_leaves_nothing_running(config, tmp_path):
+    supervisor = Supervisor(config, tmp_path / "m")
+    supervisor.children = [
+        child(tmp_path, STAY, "gateway"),
+        child(tmp_path, "raise SystemExit('no such model')", "engine"),
+    ]
+    with pytest.raises(SetupError, match=r"The engine did not start(?s:.*)no such model"):
+        supervisor.start(patience=20)
+    assert not any(one.alive() for one in supervisor.children)
+
+
+def test_a_start_that_takes_too_long_is_given_up(config, tmp_path):
+    supervisor = Supervisor(config, tmp_path / "m")
+    supervisor.children = [child(tmp_path, STAY, "gateway")]
+    with pytest.raises(SetupError, match="Not ready after"):
+        supervisor.start(patience=0.3)
+    assert not supervisor.children[0].alive()
