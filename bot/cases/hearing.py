@@ -388,7 +388,9 @@ def _wishes(listener: _Listener, insist: bool) -> None:
     if listener.asked == "request" and not is_question(listener.text):
         calm = not any(left.kinds or left.story for left in listener.left)
         alone = len(listener.left) == 1 and not listener.heard.values and not said
-        money = [str(e["value"]) for e in listener.entities if e["entity"] == "amount"]
+        # 三百 alone is what is wanted; 三百，拖了半年 tells what is owed.
+        told_too = len(listener.left) > 1 and any(left.story for left in listener.left)
+        money = [str(e["value"]) for e in listener.entities if e["entity"] == "amount" and not told_too]
         for left in list(listener.left):
             plain = not left.kinds and not left.story and not is_skip(left.text)
             if shapes.is_loose_wish(left.text, left.kinds, money) or (plain and calm and (alone or insist)):

@@ -146,6 +146,7 @@ class Turns:
             if state.get(key)
         }
         context["walk"] = bool(state.get("walk"))
+        context["danger"] = signal is not None
         context |= {
             "intake": facts["intake"],
             "asked": facts["asked"],

@@ -30,7 +30,7 @@ class Thresholds:
     faint: float = 0.06  # the least a measure must have when the act is surely a policy question
     lead: float = 2.5  # how many times the second measure the first must have to be answered alone
     part: float = 0.9  # a measure and the act policy, in one part of the message, to be added
-    danger: float = 0.75  # the act emergency in one part of the message
+    danger: float = 0.5  # the act emergency, when no word signals danger
     interrupt: float = 0.6  # act score at which a question interrupts an intake
 
 
@@ -47,6 +47,7 @@ class Context:
     options: tuple[int, ...] = ()  # measures offered by the last ask-back
     picked: tuple[int, ...] = ()  # measures of the button that was pressed
     walk: bool = False  # the questions towards the fitting measures are running
+    danger: bool = False  # words of danger stand in the message
 
     @classmethod
     def read(cls, data: Any) -> Context:
@@ -68,7 +69,7 @@ class Context:
 
         return cls(
             numbers("focus"), numbers("before"), word("facet"), word("last_kind"),
-            word("intake"), word("asked"), numbers("options"), numbers("picked"), data.get("walk") is True,
+            word("intake"), word("asked"), numbers("options"), numbers("picked"), data.get("walk") is True, data.get("danger") is True,
         )  # fmt: skip
 
 
@@ -181,6 +182,13 @@ def with_context(scores: Scores, context: Context) -> Scores:
     return replace(scores, acts={act: p / total for act, p in ranked})
 
 
+def _without(scores: Scores, act: str) -> Scores:
+    """The scores as if `act` did not exist."""
+    rest = {name: p for name, p in scores.acts.items() if name != act}
+    total = sum(rest.values()) or 1.0
+    return replace(scores, acts={name: p / total for name, p in rest.items()})
+
+
 class Gate:
     """Decides; pure."""
 
@@ -193,10 +201,13 @@ class Gate:
             return self._policy(scores, context.picked, "picked from the offered choices", 1.0)
         if not re.search(r"[^\W_]", text):
             return Reading("unclear", 1.0, "nothing to read")
-        for part in scores.parts:
-            if part.act == "emergency" and part.score >= self.thresholds.danger and not part.denied:
-                return Reading("emergency", part.score, "danger in a part of the message")
         scores = with_context(scores, context)
+        if (
+            scores.act == "emergency"
+            and not context.danger
+            and scores.acts["emergency"] < self.thresholds.danger
+        ):
+            scores = _without(scores, "emergency")
         if context.intake:
             return self._in_intake(text, scores, context)
         reading = self._free(text, scores, context)
@@ -354,7 +365,13 @@ class Gate:
         facet = scores.facet
         given = scores.given(facet, measures)
         return Reading(
-            "policy", score, reason, tuple(measures), facet, given >= (0.5 if own else 0.2), extra={"given": round(given, 3)}
+            "policy",
+            score,
+            reason,
+            tuple(measures),
+            facet,
+            given >= (0.5 if own else 0.2),
+            extra={"given": round(given, 3)},
         )
 
     def _ask(self, best: list[tuple[int, float]], score: float, reason: str) -> Reading:
