@@ -131,7 +131,11 @@ def _advance(tracker: Tracker) -> tuple[dict[str, Any], bool]:
             _save(session, row, step, now, message_id, payload)
             store.save_draft(session, row, now=now, privacy_notice_version=notice.version)
             return payload, False
-        step = intake.advance(intake.Draft.model_validate(row.data), turn)
+        draft = intake.Draft.model_validate(row.data)
+        if turn.text.strip() in intake.question(draft).choices:
+            # A pressed button answers the open question, whatever the classifier makes of its label (不留了).
+            turn = turn.model_copy(update={"act": "inform"})
+        step = intake.advance(draft, turn)
         if step.outcome == "cancelled":
             store.cancel_draft(session, row, now=now)
             return _payload("intake", step), True

@@ -368,7 +368,7 @@ def _places(listener: _Listener) -> None:
     place = ""
     for told in (placed.text for placed in listener.placed):
         number = shapes.house_number(told) if place else ""
-        said = LEAD.sub("", told) or told
+        said = shapes.place_of(told)
         if number:
             place = re.sub("那[家个边块]$", "", place) + number
         elif said not in place:
@@ -444,7 +444,7 @@ def _respondent_address(listener: _Listener, insist: bool) -> None:
             values["respondent"], values["respondent_address"] = shop, platform
             listener.left.remove(left)
             return
-        place = LEAD.sub("", left.text) or left.text
+        place = shapes.place_of(left.text)
         where = FINE.search(place) or re.search("网|平台|线上|直播|[里边面头口上下东南西北市州]$|站", place)
         plausible = (
             len(bare(place)) >= 2

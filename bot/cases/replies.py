@@ -422,7 +422,10 @@ _BARE_WISH = re.compile(
     "(?:也|就|只|全额?|都|快|赶紧|那|最少|至少|要么|或者|再|然后|还得?|按规定|按价|依法|照价|先|给我?)*"
     "(?:退(?![休伍出役步烧热])|赔|换|补|返)(?![的得了过])[^了过没未拖拒]{1,12}"
 )
-_GIVE_BACK = re.compile("[^了]{1,6}的(?:钱|部分)?(?:都|全)?(?:退|还|返)(?:给我|回来|我)(?:就行)?")
+_GIVE_BACK = re.compile(
+    "[^了]{1,6}的(?:钱|部分)?(?:都|全)?(?:退|还|返)(?:给我|回来|我)(?:就行)?"
+    "|[^了过没]{0,6}(?:损失|费用?|钱)(?:也|都|得|要|给)*赔[^了过的]{0,8}"
+)
 _TAKE = re.compile(
     "(?:就|也|要|请|快|赶紧|帮我|给我|你们|让他们?|叫他们?)*把[^，。]{1,10}?(?:退|结|放|还|修|换|补|解冻|解封|清|拉走|搬走|拆|撤|删|赔|关)"
     "(?:给我|我|了|掉|好|清|走|回来?|出来|吧){0,3}"
@@ -431,7 +434,7 @@ _TAKE = re.compile(
 
 def wants(clause: str) -> bool:
     """True if a clause says what the citizen wants (退款, 换货…), not what the other side refused."""
-    clause = _TRADES.sub("", clause)
+    clause = re.sub("^(?:还有|另外|并且|而且|同时|以及)", "", _TRADES.sub("", clause))
     if _REFUSED.search(clause):
         return False
     words = bare(clause)

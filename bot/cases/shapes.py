@@ -91,14 +91,21 @@ def is_proof(clause: str, kinds: frozenset[str] = frozenset()) -> bool:
 
 def is_kept_proof(clause: str) -> bool:
     """小票我留着呢: proof that the citizen has."""
-    return len(bare(clause)) <= 20 and bool(
-        _PROOF.search(clause) and re.search("有|留|存|拍|录|在我", clause)
-    )
+    held = re.search("(?<!没)有|留|存|拍|录", clause) and not re.search("没有|举报|投诉|报告|线索", clause)
+    return len(bare(clause)) <= 14 and bool(held and _PROOF.search(clause))
 
 
 def is_coarse(place: str) -> bool:
     """长春: a prefecture without a district."""
     return bool(_COARSE.fullmatch(bare(place)))
+
+
+_PLACE_IS = re.compile("^(?:小区|地址|位置|地点|店|他家|她家|公司|商场|市场)(?:就)?(?:是|在)")
+
+
+def place_of(clause: str) -> str:
+    """The place without what leads to it (地址就在红旗街 → 红旗街)."""
+    return LEAD.sub("", _PLACE_IS.sub("", LEAD.sub("", clause))) or clause
 
 
 _NUMBER = re.compile(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 # Acts that interrupt a running intake; every other message belongs to it.
-INTERRUPTS = frozenset({"policy", "notice", "handoff", "emergency", "match"})
+INTERRUPTS = frozenset({"policy", "notice", "handoff", "emergency", "match", "status"})
 # Acts that only mean something about what was just said.
 BARE = frozenset({"affirm", "deny", "cancel", "correct", "resume", "skip"})
 CASES = frozenset({"complaint", "request", "report", "suggestion"})
@@ -24,6 +24,10 @@ class Thresholds:
     """All probabilities between 0 and 1."""
 
     answer: float = 0.5  # a measure at or above is answered
+    both: float = 0.3  # act times measure under which a lone measure is asked back instead of answered
+    elsewhere: float = (
+        0.95  # act score at which a question that names another province is answered all the same
+    )
     second: float = 0.5  # a further measure at or above is answered as well
     ask: float = 0.2  # measures at or above are offered when none reaches `answer`
     sure: float = 0.9  # a measure at or above is answered although the words look ambiguous
@@ -155,7 +159,12 @@ IN_FOCUS = {"followup": 2.5, "more": 1.0, **dict.fromkeys(BARE, 0.2)}
 IN_INTAKE = {"followup": 0.3, "more": 0.3, "oos": 0.3, "notice": 0.5, **dict.fromkeys(BARE, 3.0)}
 
 _CASE_WORDS = re.compile(
-    r"(我|俺|咱)们?(还|就|也)?(要|想|得|来)(实名|匿名)?(投诉|举报)(?!.{0,4}(怎么|咋|吗|流程|电话))"
+    r"(我|俺|咱)们?((还|就|也)?(要|想|得|来)(实名|匿名)?|就|那就)(投诉|举报)(?!.{0,4}(怎么|咋|吗|流程|电话))"
+)
+# Another province's procedure is not this notice's, unless Jilin is named as well.
+_ELSEWHERE = re.compile(
+    r"北京|上海|天津|重庆|辽宁|沈阳|大连|黑龙江|哈尔滨|内蒙|河北|山东|山西|陕西|河南|江苏|浙江|安徽|福建|江西|湖北|武汉|"
+    r"湖南|广东|广州|深圳|广西|海南|四川|贵州|云南|西藏|甘肃|青海|宁夏|新疆|香港|澳门|台湾|外地"
 )
 _QUESTION = re.compile(r"[?]|吗|呢$|咋|怎么|多少|几|啥|什么|哪|行不|能不能|能.{1,8}不$")
 _BACK = re.compile(r"刚才|方才|前面|上一|先头|说回|回到|头一个|第一个")
@@ -264,6 +273,9 @@ class Gate:
             act = max(CASES, key=lambda a: scores.acts.get(a, 0.0))
             return Reading(act, scores.acts.get(act, 0.0), "says so in words")
         if act == "policy":
+            elsewhere = _ELSEWHERE.search(text) and not re.search("吉林|长春|延边|咱省|我省|这边", text)
+            if elsewhere and score < self.thresholds.elsewhere:
+                return Reading("oos", score, "another province's procedure", topic="other_province")
             return self._about_measures(text, scores, context, best, score)
         if act in ("followup", "more") or (context.focus and act not in CASES and _ELLIPSIS.match(text)):
             return self._goes_on(text, scores, context, best, act, score)
@@ -309,6 +321,8 @@ class Gate:
         self, text: str, scores: Scores, context: Context, best: list[tuple[int, float]], score: float
     ) -> Reading:
         limits = self.thresholds
+        if best[0][1] >= limits.answer and score * best[0][1] < limits.both and not context.focus:
+            return self._ask(best[:1], score, "neither the act nor the measure is sure")
         if best[0][1] >= limits.answer:
             chosen = [best[0][0]] + [n for n, p in best[1:4] if p >= limits.second]
             return self._policy(scores, self._by_parts(chosen, scores.parts), "measure named", score)
@@ -320,7 +334,9 @@ class Gate:
         ):
             return self._policy(scores, context.focus, "no measure of its own, one in focus", score)
         if best[0][1] >= limits.ask:
-            if best[0][1] >= limits.lead * best[1][1]:
+            if best[0][1] >= limits.lead * best[1][1] and (
+                score * best[0][1] >= limits.both or context.focus
+            ):
                 return self._policy(scores, (best[0][0],), "one measure far ahead", score)
             return self._ask(best, score, "no measure clearly ahead")
         if best[0][1] >= limits.faint and score >= 0.8 and best[0][1] >= limits.lead * best[1][1]:

@@ -46,13 +46,14 @@ class Margins:
             ).fit(rows, column)
             weights.append(model.coef_[0])
             bias.append(float(model.intercept_[0]))
-        self.weights = np.asarray(weights, dtype=np.float32)
+        # Features first and contiguous: SciPy copies a transposed matrix at every product.
+        self.weights = np.ascontiguousarray(np.asarray(weights, dtype=np.float32).T)
         self.bias = np.asarray(bias, dtype=np.float32)
         return self
 
     def scores(self, rows: csr_matrix) -> np.ndarray:
         """Distances, n × classes."""
-        return np.asarray(rows @ self.weights.T + self.bias)
+        return np.asarray(rows @ self.weights + self.bias)
 
 
 class Neighbours:

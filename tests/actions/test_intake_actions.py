@@ -214,3 +214,32 @@ async def test_a_complaint_that_wants_the_shop_punished_becomes_two_cases(hotlin
     )
     assert "分开办理" in payload["text"]
     assert draft(hotline, talk).data["also_report"] is True
+
+
+@pytest.mark.parametrize("act", ["cancel", "deny", "skip", "affirm", "inform"])
+async def test_a_pressed_button_is_the_answer_whatever_the_classifier_reads(hotline, webhook, act):
+    talk = await hotline.open()
+    await webhook("validate_intake_form", talk.id, "我想提个意见建议", "m1", intent="suggestion")
+    story = "建议把办证要的材料贴在大厅门口，省得来回跑"
+    await webhook(
+        "validate_intake_form", talk.id, story, "m2", intent="inform", topic="suggestion", loop="intake_form"
+    )
+    assert draft(hotline, talk).asked == "name"
+    await webhook(
+        "validate_intake_form", talk.id, "不留了", "m3", intent="inform", topic=act, loop="intake_form"
+    )
+    assert draft(hotline, talk).asked == "review"
+
+
+@pytest.mark.parametrize(
+    ("label", "asked"), [("确认提交", None), ("改一处", "which"), ("不提交了", "cancel")]
+)
+async def test_the_buttons_of_the_summary_do_what_they_say(hotline, webhook, acting, label, asked):
+    talk = await hotline.open()
+    [summary] = await talk.say(STORY)
+    assert label in [choice["label"] for choice in summary["choices"]]
+    await webhook(
+        "validate_intake_form", talk.id, label, "m2", intent="inform", topic="oos", loop="intake_form"
+    )
+    assert draft(hotline, talk).asked == asked
+    assert len(cases(hotline)) == (label == "确认提交")

@@ -56,6 +56,8 @@ def rows(found: Measured, plan: Plan) -> list[Row]:
         Row("parse_p95", "parse, p95", "ms", *_pair(found.parse, _p95)),
     ]
     table.append(Row("parse_cpu", "parse, processor time", "ms", *_pair(found.parse_cpu, _ms)))
+    table.append(Row("decide_p50", "parse and decide, p50", "ms", *_pair(found.decide, _p50)))
+    table.append(Row("decide_p95", "parse and decide, p95", "ms", *_pair(found.decide, _p95)))
     turns = (("early", plan.early, found.early), ("late", found.long.reached, found.long.late))
     for key, turn, samples in turns:
         label = f"policy turn {turn}"

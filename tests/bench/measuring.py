@@ -39,6 +39,7 @@ class Measured:
     by_threshold: dict[float, accuracy.Rows] = field(default_factory=dict)
     questions: int = 0
     parse: dict[str, timing.Samples] = field(default_factory=dict)
+    decide: dict[str, timing.Samples] = field(default_factory=dict)
     early: dict[str, timing.Samples] = field(default_factory=dict)
     long: timing.Long | None = None
     parse_cpu: dict[str, float] = field(default_factory=dict)  # seconds of processor time a parse
@@ -147,6 +148,8 @@ async def _time(found: Measured, plan: Plan, instances: Sequence[Instance]) -> N
         before = _cpu(instances)
         found.parse = await timing.parses(talks, questions, plan)
         found.parse_cpu = _each(before, _cpu(instances), plan.parses)
+        say(f"{plan.parses} decisions")
+        found.decide = await timing.decisions(talks, questions, plan)
         say(f"turn {plan.early} of {plan.early_conversations} conversations")
         before = _cpu(instances)
         found.early = await timing.early_turns(talks, questions, plan)

@@ -30,6 +30,10 @@ class Talk(Protocol):
         """Understand one sentence, no conversation."""
         ...
 
+    async def decide(self, text: str) -> None:
+        """Understand one sentence and decide what to say to it."""
+        ...
+
     async def close(self) -> None:
         """Close the connections."""
         ...
@@ -76,6 +80,10 @@ class TalkToOurs:
         if not body.get("reading"):
             raise BenchError(f"No reading of “{text}”.")
 
+    async def decide(self, text: str) -> None:
+        """The same route: it decides as well."""
+        await self.parse(text)
+
     async def close(self) -> None:
         """Close the connections."""
         await self.public.aclose()
@@ -107,6 +115,10 @@ class TalkToStock:
         """Understanding alone."""
         if "intent" not in _body(await self.client.post("/model/parse", json={"text": text})):
             raise BenchError(f"No reading of “{text}”.")
+
+    async def decide(self, text: str) -> None:
+        """The first turn of a new conversation: `rest` is the only route that decides."""
+        await self.say(await self.open(), text)
 
     async def close(self) -> None:
         """Close the connections."""

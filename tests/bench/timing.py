@@ -62,6 +62,15 @@ async def parses(talks: Sequence[Talk], questions: Sequence[str], plan: Plan) ->
     return found
 
 
+async def decisions(talks: Sequence[Talk], questions: Sequence[str], plan: Plan) -> dict[str, Samples]:
+    """The same, and decide what to say."""
+    found = {talk.name: Samples() for talk in talks}
+    for text in islice(cycle(questions), plan.parses):
+        for talk in talks:
+            await timed(talk.decide(text), found[talk.name])
+    return found
+
+
 async def early_turns(talks: Sequence[Talk], questions: Sequence[str], plan: Plan) -> dict[str, Samples]:
     """Turns `early` - 1 to `early` + 1 of fresh conversations."""
     found = {talk.name: Samples() for talk in talks}

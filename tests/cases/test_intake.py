@@ -284,6 +284,7 @@ def test_a_story_instead_of_a_wish_is_asked_again_in_other_words() -> None:
         "按规定赔我",
         "多收的退给我",
         "让他把尾款结清",
+        "还有误工费赔二百",
         "你们去查处他",
     ],
 )
@@ -405,6 +406,73 @@ def test_proof_told_too_late_for_its_question_is_kept() -> None:
     draft = Draft(type="report", fields=fields, asked="anonymous", skipped=["evidence"])
     step = advance(draft, Turn(text="小票我还留着呢"))
     assert step.draft.fields["evidence"] == "小票我还留着呢"
+
+
+def test_the_shop_on_a_platform() -> None:
+    draft = asked("respondent_address", respondent="京东")
+    step_question = question(draft)
+    assert "京东上的哪家店" in step_question.text
+    step = advance(draft, Turn(text="店铺叫山货坊"))
+    assert step.draft.fields["respondent"] == "山货坊"
+    assert step.draft.fields["respondent_address"] == "京东"
+
+
+def test_the_kind_of_firm_is_no_part_of_its_name() -> None:
+    step = advance(asked("respondent"), Turn(text="开发商是恒泰地产"))
+    assert step.draft.fields["respondent"] == "恒泰地产"
+
+
+def test_the_place_belongs_to_ones_own_firm() -> None:
+    text = "农安县丰收合作社"
+    draft = Draft(
+        type="request",
+        fields={"respondent": "甲", "facts": "拖欠粮款", "request": "要回粮款"},
+        asked="company",
+    )
+    marked = [entity("address", "农安县", text), entity("company", "丰收合作社", text)]
+    step = advance(draft, Turn(text=text, entities=marked))
+    assert step.draft.fields["company"] == text
+    assert step.draft.fields["facts"] == "拖欠粮款"
+
+
+def test_a_phone_that_is_said_to_be_another_s() -> None:
+    text = "电话13200001111，就是那个师傅的"
+    step = advance(asked("request"), Turn(text=text, entities=[entity("phone", "13200001111", text)]))
+    assert "phone" not in step.draft.fields
+    assert "13200001111" in step.draft.fields["facts"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "text", "wish", "told"),
+    [
+        ("退我三百二", "金额错了，是三百六", "退我三百六", False),
+        ("让他们道歉", "金额错了，是三百六", "让他们道歉", True),
+    ],
+)
+def test_a_sum_alone_corrects_the_sum(request_: str, text: str, wish: str, told: bool) -> None:
+    draft = FULL.model_copy(update={"fields": FULL.fields | {"request": request_}})
+    fields = advance(draft, Turn(text=text, act="correct")).draft.fields
+    assert fields["request"] == wish
+    assert (text in fields["facts"]) is told
+
+
+@pytest.mark.parametrize(("text", "request_"), [("三百块", "三百块"), ("三百块，拖了我半年", None)])
+def test_a_sum_is_a_wish_only_without_a_story(text: str, request_: str | None) -> None:
+    step = advance(asked("request"), Turn(text=text, entities=[entity("amount", "三百块", text)]))
+    assert step.draft.fields.get("request") == request_
+
+
+def test_what_is_accused_is_no_proof() -> None:
+    step = begin("report", Turn(text="我要举报一家没有许可却拍卖古董合同的公司"))
+    assert "evidence" not in step.draft.fields
+
+
+def test_a_place_without_what_leads_to_it() -> None:
+    text = "地址就在西安大路"
+    step = advance(
+        asked("respondent_address"), Turn(text=text, entities=[entity("address", "西安大路", text)])
+    )
+    assert step.draft.fields["respondent_address"] == "西安大路"
 
 
 # -- asides -----------------------------------------------------------------------------------------
