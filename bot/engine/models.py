@@ -8,6 +8,7 @@ scores (each example scored by models that did not see it), so that a score says
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
@@ -34,22 +35,24 @@ class Margins:
 
     def fit(self, rows: csr_matrix, member: np.ndarray) -> Margins:
         """Learn from rows (n × features) and membership (n × classes, bool); a class may be empty."""
-        weights, bias = [], []
-        for column in member.T:
-            if not column.any() or column.all():
-                weights.append(np.zeros(rows.shape[1]))
-                bias.append(-1.0 if not column.any() else 1.0)
-                continue
-            # "balanced" as for one model over all classes: a rare class weighs as much as a common one.
-            model = LinearSVC(
-                C=self.strength, class_weight="balanced" if self.balanced else None, random_state=0
-            ).fit(rows, column)
-            weights.append(model.coef_[0])
-            bias.append(float(model.intercept_[0]))
+        # In the learner's own precision and order, so that no thread has to convert the rows they share.
+        rows = rows.astype(np.float64)
+        rows.sum_duplicates()
+        with ThreadPoolExecutor() as pool:
+            planes = list(pool.map(lambda column: self._plane(rows, column), member.T))
+        weights, bias = [w for w, _ in planes], [b for _, b in planes]
         # Features first and contiguous: SciPy copies a transposed matrix at every product.
         self.weights = np.ascontiguousarray(np.asarray(weights, dtype=np.float32).T)
         self.bias = np.asarray(bias, dtype=np.float32)
         return self
+
+    def _plane(self, rows: csr_matrix, column: np.ndarray) -> tuple[np.ndarray, float]:
+        if not column.any() or column.all():
+            return np.zeros(rows.shape[1]), 1.0 if column.any() else -1.0
+        # "balanced" as for one model over all classes: a rare class weighs as much as a common one.
+        weight = "balanced" if self.balanced else None
+        model = LinearSVC(C=self.strength, class_weight=weight, random_state=0).fit(rows, column)
+        return model.coef_[0], float(model.intercept_[0])
 
     def scores(self, rows: csr_matrix) -> np.ndarray:
         """Distances, n × classes."""
