@@ -24,7 +24,7 @@ class Thresholds:
     """All probabilities between 0 and 1."""
 
     answer: float = 0.5  # a measure at or above is answered
-    both: float = 0.3  # act times measure under which a lone measure is asked back instead of answered
+    both: float = 0.4  # act times measure under which a lone measure is asked back instead of answered
     elsewhere: float = (
         0.95  # act score at which a question that names another province is answered all the same
     )

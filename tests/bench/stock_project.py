@@ -3,7 +3,7 @@
 Runs in the engine's environment: `.venv-engine/bin/python -m tests.bench.stock_project FOLDER EPOCHS`.
 The stock pipeline is single-label, so each policy question goes to the intent of its first measure
 (`policy_01` … `policy_16`); every other act is an intent of its own. Every intent has one rule and one
-ready-made response, so the stock bot needs no action server (an action costs it about 30 ms a turn more).
+ready-made response, so the stock bot needs no action server, which would cost it more on every turn.
 """
 
 from __future__ import annotations

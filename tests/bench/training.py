@@ -115,6 +115,7 @@ def train_stock(epochs: int, *, again: bool = False) -> Trained:
     clock = time.perf_counter()
     children.finish(command, folder, environment, folder / "train.log")
     seconds = time.perf_counter() - clock
+    shutil.rmtree(folder / "rasa-cache", ignore_errors=True)
     trained = Trained(model, seconds, at, load, epochs, examples)
     record.write_text(json.dumps(asdict(trained) | {"model": str(model)}, indent=1), "utf-8")
     return trained
