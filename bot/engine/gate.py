@@ -25,6 +25,8 @@ class Thresholds:
 
     answer: float = 0.5  # a measure at or above is answered
     both: float = 0.4  # act times measure under which a lone measure is asked back instead of answered
+    near: float = 0.25  # cosine under which a message is like no example …
+    unlike: float = 0.8  # … and then needs a measure this sure
     elsewhere: float = (
         0.95  # act score at which a question that names another province is answered all the same
     )
@@ -321,7 +323,8 @@ class Gate:
         self, text: str, scores: Scores, context: Context, best: list[tuple[int, float]], score: float
     ) -> Reading:
         limits = self.thresholds
-        if best[0][1] >= limits.answer and score * best[0][1] < limits.both and not context.focus:
+        unlike = scores.near < limits.near and best[0][1] < limits.unlike
+        if best[0][1] >= limits.answer and not context.focus and (score * best[0][1] < limits.both or unlike):
             return self._ask(best[:1], score, "neither the act nor the measure is sure")
         if best[0][1] >= limits.answer:
             chosen = [best[0][0]] + [n for n, p in best[1:4] if p >= limits.second]
