@@ -103,12 +103,7 @@ def train(force: Annotated[bool, typer.Option(help="train even if nothing has ch
 def shell() -> None:
     """Talk to the engine alone (`rasa shell`)."""
     os.chdir(ROOT)
-    environment = {
-        **os.environ,
-        **QUIET,
-        "HOTLINE_ACTIONS_URL": "http://127.0.0.1:5055/webhook",
-        "HOTLINE_ENGINE_TOKEN": "-",
-    }
+    environment = {**os.environ, **QUIET}
     rasa = str(ENGINE_BIN / "rasa")
     os.execve(rasa, [rasa, "shell", "--model", str(model_path(settings()))], environment)
 

@@ -162,7 +162,8 @@ class Supervisor:
             [
                 str(ENGINE_BIN / "python"), "-m", "bot.engine.serve", "run",
                 "--model", str(model), "--interface", "127.0.0.1", "--port", str(config.engine_port),
-                "--endpoints", "endpoints.yml", "--credentials", "credentials.yml",
+                "--endpoints", "bot/engine/server/endpoints.yml",
+                "--credentials", "bot/engine/server/credentials.yml",
             ],
             environment,
             logs / "engine.log",
