@@ -74,6 +74,8 @@ def train(config: Settings, *, force: bool = False) -> Path:
             [
                 ENGINE_BIN / "rasa",
                 "train",
+                # `make validate` does this, in CI; it reads all examples once more.
+                "--skip-validation",
                 "--out",
                 path.parent,
                 "--fixed-model-name",
