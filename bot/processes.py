@@ -67,7 +67,7 @@ def train(config: Settings, *, force: bool = False) -> Path:
         return path
     if not (ENGINE_BIN / "rasa").exists():
         raise SetupError("The engine's environment is missing: run `make setup`.")
-    print("== training the model (about half a minute)", flush=True)
+    print("== training the model (about a minute and a half)", flush=True)
     log = config.home_dir / "train.log"
     with log.open("wb") as out:
         done = subprocess.run(
