@@ -95,10 +95,14 @@ def _by_threshold(found: Measured) -> list[dict[str, Any]]:
 def notes(found: Measured, plan: Plan) -> list[str]:
     """What a reader of the figures must know about this run."""
     assert found.long is not None
-    said = [] if plan.epochs == 100 else [
-        f"A shortened run: DIET learnt {plan.epochs} of 100 epochs, since one takes minutes on all examples here; "
-        "with all of them its accuracy would be higher and its training longer. Speed and memory do not depend on it."
-    ]
+    said = (
+        []
+        if plan.epochs == 100
+        else [
+            f"A shortened run: DIET learnt {plan.epochs} of 100 epochs, since one takes minutes on all examples here; "
+            "with all of them its accuracy would be higher and its training longer. Speed and memory do not depend on it."
+        ]
+    )
     loads = ", ".join(f"{one.load:.1f}" for one in found.trained["ours"])
     said.append(
         f"Ours: {plan.trainings} trainings from nothing (load before: {loads}); medians of repetitions."
