@@ -8,10 +8,20 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, event, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    event,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bot.storage import Base, EncryptedJson, UtcDateTime
+from bot.storage import Base, EncryptedJson, EncryptedText, UtcDateTime
 
 
 class CaseType(str, Enum):
@@ -99,6 +109,12 @@ class Case(Base):
         UniqueConstraint("draft_id", "part"),
         # Somebody who asks for the state of a case proves it by a phone or, unnamed, by a query code.
         CheckConstraint("phone_hash IS NOT NULL OR query_code_hash IS NOT NULL", name="lookup"),
+        # The queue's pages: open cases by urgency and age, and the filters of the list.
+        Index("ix_cases_open", "closed_at", "urgent", "created_at"),
+        Index("ix_cases_status_code", "status", "sms_code"),
+        Index("ix_cases_type_code", "type", "sms_code"),
+        Index("ix_cases_stage_code", "stage", "sms_code"),
+        Index("ix_cases_due_on", "due_on"),
     )
 
     number: Mapped[str] = mapped_column(String(24), primary_key=True)
@@ -121,8 +137,71 @@ class Case(Base):
     duplicate_of: Mapped[str | None] = mapped_column(ForeignKey("cases.number"))
     platform_reg_no: Mapped[str | None] = mapped_column(String(32))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    # What follows belongs to the desk (bot.cases.workflow): where the work order stands, and whose it is.
+    stage: Mapped[str] = mapped_column(String(16), default="registered", server_default="registered")
+    urgent: Mapped[bool] = mapped_column(default=False, server_default=false())
+    assignee_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    supervised: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # The earliest due date of its running clocks, for sorting; the clocks themselves are `case_clocks`.
+    due_on: Mapped[date | None]
+    updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     query_code = None  # type: str | None
+
+
+class CaseTerm(Base):
+    """Blind index for search by words: a keyed hash of each word of a case's facts (never of the contact), so
+    that the words can be found while they lie encrypted. `code` is the case's twelve digits, which sort by time.
+    """
+
+    __tablename__ = "case_terms"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    term: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    code: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class Dispatch(Base):
+    """A case on its way to a department (派单): one 主办 and any number of 协办."""
+
+    __tablename__ = "dispatches"
+    __table_args__ = (
+        CheckConstraint("part IN ('lead', 'support')", name="part"),
+        CheckConstraint(
+            "state IN ('sent', 'accepted', 'returned', 'answered', 'withdrawn')",
+            name="state",
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=_uuid)
+    case_number: Mapped[str] = mapped_column(ForeignKey("cases.number"), index=True)
+    part: Mapped[str] = mapped_column(String(8))
+    department: Mapped[str] = mapped_column(String(64))
+    opinion: Mapped[str] = mapped_column(EncryptedText("dispatches.opinion"))
+    due_on: Mapped[date | None]
+    state: Mapped[str] = mapped_column(String(12), default="sent")
+    by: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    returned_reason: Mapped[str | None] = mapped_column(String(32))
+    result: Mapped[str | None] = mapped_column(EncryptedText("dispatches.result"))
+    changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class FollowUp(Base):
+    """A satisfaction call (回访) after a case was answered."""
+
+    __tablename__ = "follow_ups"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=_uuid)
+    case_number: Mapped[str] = mapped_column(ForeignKey("cases.number"), index=True)
+    reached: Mapped[bool]
+    solved: Mapped[bool | None]
+    satisfaction: Mapped[str | None] = mapped_column(String(8))
+    reason: Mapped[str | None] = mapped_column(EncryptedText("follow_ups.reason"))
+    by: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class CaseEvent(Base):

@@ -1,19 +1,19 @@
 """Alembic's environment: all migrations of one run in one transaction, one process at a time."""
 
-import importlib
-import importlib.util
 from typing import Literal
 
 from alembic import context
 from sqlalchemy import text
 
-import bot.cases.models  # noqa: F401
+# Every package with tables is imported, so that autogenerate sees them.
+import bot.audit
+import bot.cases.models
+import bot.conversations.models
+import bot.desk.models
+import bot.outbox.models
+import bot.staff.models  # noqa: F401
 from bot.settings import settings
 from bot.storage import Base, make_engine
-
-# Every package with tables is imported, so that autogenerate sees them.
-if importlib.util.find_spec("bot.conversations") and importlib.util.find_spec("bot.conversations.models"):
-    importlib.import_module("bot.conversations.models")
 
 RASA_TABLES = {"events", "trackers"}
 
