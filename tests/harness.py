@@ -26,6 +26,10 @@ Payloads = list[dict[str, Any]]
 Step = Payloads | Decision | BaseException | Callable[["Call"], Awaitable[Payloads | Decision]]
 
 
+# A message or receipt of an event stream, in the order in which sse-starlette writes its lines.
+_MESSAGE = re.compile(rb"^event: (?:message|receipt)\r?\ndata: (.+?)\r?$", re.M)
+
+
 @dataclass
 class Clock:
     """A clock that stands still until it is moved."""
@@ -133,8 +137,10 @@ class Talk:
         messages: list[dict[str, Any]] = response.json()["messages"]
         return messages
 
-    async def events(self, last: int | None, count: int) -> list[dict[str, Any]]:
-        """`count` server-sent events after seq `last`, then a disconnect: `{"event", "id", "data"}` each."""
+    async def events(
+        self, last: int | None, count: int, kinds: tuple[str, ...] = ("message", "receipt")
+    ) -> list[dict[str, Any]]:
+        """`count` messages or receipts after seq `last`, then a disconnect: `{"event", "id", "data"}` each."""
         headers = self.headers | ({} if last is None else {"Last-Event-ID": str(last)})
         found: list[dict[str, Any]] = []
         if count <= 0:
@@ -145,7 +151,8 @@ class Talk:
             async for line in response.aiter_lines():
                 name, _, value = line.partition(": ")
                 if not line and "data" in event:
-                    found.append(event)
+                    if event["event"] in kinds:
+                        found.append(event)
                     event = {}
                     if len(found) == count:
                         break
@@ -212,7 +219,7 @@ class Hotline:
         async def send(message: dict[str, Any]) -> None:
             nonlocal raw
             raw += message.get("body", b"")
-            if raw.count(b"data: ") >= count:
+            if len(_MESSAGE.findall(raw)) >= count:
                 gone.set()
 
         headers = [
@@ -225,8 +232,7 @@ class Hotline:
             "root_path": "", "headers": headers, "client": ("test", 1), "server": ("hotline.test", 80),
         }  # fmt: skip
         await asyncio.wait_for(self.app(scope, receive, send), 10)
-        found = re.findall(r"^data: (.+)$", raw.decode(), re.M)
-        return [json.loads(data) for data in found[:count]]
+        return [json.loads(data) for data in _MESSAGE.findall(raw)[:count]]
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[httpx.AsyncClient]:

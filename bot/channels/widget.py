@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,13 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from bot.channels.metrics import ANSWERS, DUPLICATES, MESSAGES, TURN_SECONDS
-from bot.conversations import log
+from bot.conversations import log, ownership
 from bot.conversations.compose import greeting
 from bot.conversations.models import Conversation, Message
 from bot.errors import HotlineError, Problem
 
 MAX_CHARACTERS = 2000
-POLL_SECONDS = 2.0  # Another process may have written: the log is looked at this often without news.
+# News may be lost, and a member of staff who types makes none: the log is looked at this often without any.
+POLL_SECONDS = 10.0
+PERSON_POLL_SECONDS = 2.0
 
 router = APIRouter(prefix="/api/v1", tags=["conversations"])
 
@@ -172,17 +175,51 @@ async def events(
     return EventSourceResponse(_stream(request, opened.id, start), ping=15)
 
 
+@dataclass(frozen=True)
+class _Look:
+    messages: list[dict[str, Any]]
+    owner: dict[str, Any]
+    staff_types: bool
+
+
+def _look(request: Request, conversation_id: str, seq: int) -> _Look:
+    now = request.app.state.turns.now()
+    with request.app.state.readers() as session:
+        opened = session.get_one(Conversation, conversation_id)
+        place = ownership.place(session, conversation_id, now=now) if opened.owner == "bot" else None
+        queue = {"place": place.place, "wait_minutes": place.wait_minutes} if place else None
+        return _Look(
+            [log.as_json(m) for m in log.after(session, conversation_id, seq)],
+            {"owner": opened.owner, "name": opened.owner_name, "queue": queue},
+            ownership.is_typing(session, opened, now=now),
+        )
+
+
 async def _stream(request: Request, conversation_id: str, seq: int) -> AsyncIterator[ServerSentEvent]:
-    news = request.app.state.turns.news(conversation_id)
+    turns = request.app.state.turns
+    news = turns.news.of(conversation_id)
+    owner: dict[str, Any] = {"owner": "bot", "name": None, "queue": None}
+    types = ""
     while not await request.is_disconnected():
         news.clear()
-        for message in await asyncio.to_thread(_after, request, conversation_id, seq):
+        look = await asyncio.to_thread(_look, request, conversation_id, seq)
+        for message in look.messages:
             seq = message["seq"]
             if message.get("answer", {}).get("kind") == "receipt":
                 # Before its message and without an id: whoever is cut off in between gets both again.
                 yield ServerSentEvent(json.dumps({"case": message["answer"]["case"]}), event="receipt")
             yield ServerSentEvent(json.dumps(message, ensure_ascii=False), event="message", id=str(seq))
+        if len(look.messages) == log.PAGE:
+            continue  # There is more to read.
+        if look.owner != owner:
+            owner = look.owner
+            yield ServerSentEvent(json.dumps(owner, ensure_ascii=False), event="owner")
+        by = "staff" if look.staff_types else "bot" if turns.thinking(conversation_id) else ""
+        if by and by != types:
+            yield ServerSentEvent(json.dumps({"author": by}), event="typing")
+        types = by
         try:
-            await asyncio.wait_for(news.wait(), POLL_SECONDS)
+            wait = POLL_SECONDS if look.owner["owner"] == "bot" else PERSON_POLL_SECONDS
+            await asyncio.wait_for(news.wait(), wait)
         except TimeoutError:
             continue

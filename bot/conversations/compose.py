@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bot.conversations import emergency
+from bot.conversations.call_back import offer
 from bot.conversations.log import Choice, Reply
+from bot.conversations.switches import Switches
+from bot.conversations.wording import phrases
 from bot.policy import Pack, answers, load, walk
 
 MISSES_TO_OFFER = 2  # The second miss in a row offers a person (ladder of issue "One command").
@@ -26,10 +25,13 @@ FOCUS_TURNS = 6  # A measure stays in focus for so many turns about something el
 INTAKE = ("complaint", "report", "suggestion", "intake", "receipt")  # kinds of replies that an intake makes
 
 
-@lru_cache
-def phrases() -> dict[str, Any]:
-    """The fixed phrases."""
-    return yaml.safe_load((Path(__file__).parent / "phrases.yml").read_text("utf-8"))
+def reviewed(pack: Pack, state: str | None) -> Pack:
+    """`pack` as staff have reviewed its validity since; the pack itself when they have not."""
+    notice = pack.notice
+    if not state or state == notice.validity.state:
+        return pack
+    validity = notice.validity.model_copy(update={"state": state})
+    return pack.model_copy(update={"notice": notice.model_copy(update={"validity": validity})})
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Composed:
     hand_over: str = ""  # reason, when a person is wanted
     urgent: bool = False
     reading: dict[str, Any] = field(default_factory=dict)  # what the engine understood, kept for staff
+    call_back: str = ""  # a phone number that a call-back was asked for
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Turn:
     state: dict[str, Any]
     text: str
     pack: Pack
+    switches: Switches
 
     @property
     def normal(self) -> str:
@@ -146,11 +150,16 @@ def _from_answer(answer: answers.Answer, *choices: Choice) -> Reply:
 
 def _policy(turn: Turn) -> Composed:
     reading, state = turn.reading, dict(turn.state)
-    measures = [n for n in reading.get("measures", []) if n in turn.pack.measures]
-    if not measures:
+    asked = [n for n in reading.get("measures", []) if n in turn.pack.measures]
+    if not asked:
         return _fallback(turn)
+    measures = [n for n in asked if n not in turn.switches.withdrawn]
+    if not measures:
+        return Composed([_withdrawn(turn, asked)], _settled(state, "fallback"))
+    states = {turn.switches.validity.get(n, turn.pack.notice.validity.state) for n in measures}
     answer = answers.policy(
-        turn.pack,
+        # Measures whose validity differs: the careful sentence is true of each.
+        reviewed(turn.pack, states.pop() if len(states) == 1 else "unknown"),
         measures,
         reading.get("facet", "what"),
         specified=bool(reading.get("specified", True)),
@@ -168,7 +177,16 @@ def _policy(turn: Turn) -> Composed:
         "focus_age": 0,
     }
     state["options"] = []
-    return Composed([_from_answer(answer, *choices, human_choice())], state)
+    replies = [_from_answer(answer, *choices, human_choice())]
+    if len(measures) < len(asked):
+        replies.append(_withdrawn(turn, [n for n in asked if n not in measures]))
+    return Composed(replies, state)
+
+
+def _withdrawn(turn: Turn, measures: list[int]) -> Reply:
+    """Said instead of an answer that staff have withdrawn; their reason is for the record, not for citizens."""
+    names = "、".join(answers.clause_name(turn.pack.measure(n)) for n in measures)
+    return simple("fallback", phrases()["withdrawn"].format(names=names), human_choice())
 
 
 def _notice(turn: Turn) -> Composed:
@@ -336,11 +354,15 @@ COMPOSERS: dict[str, Callable[[Turn], Composed]] = {
 }
 
 
-def hand_over_reply(before: int) -> Reply:
-    """Said when a person was asked for; `before` is how many wait in front."""
+def hand_over_reply(before: int, wait_minutes: int | None = None, *, nobody: bool = False) -> Reply:
+    """Said when a person was asked for. `before`: how many wait in front; `wait_minutes`: None if nobody can tell;
+    `nobody`: no member of staff is at the desk, so a call-back is offered."""
     words = phrases()["handoff"]
     place = words["first"] if before == 0 else words["place"].format(count=before)
-    return simple("handoff", f"{words['say']}{place}\n{words['meanwhile']}")
+    if nobody:
+        return simple("handoff", f"{words['say']}{place}\n{words['nobody']}\n{words['meanwhile']}", *offer())
+    wait = "" if wait_minutes is None else words["wait"].format(minutes=wait_minutes)
+    return simple("handoff", f"{words['say']}{place}{wait}\n{words['meanwhile']}")
 
 
 # -- state --------------------------------------------------------------------------------------------
@@ -392,16 +414,19 @@ def compose(
     state: dict[str, Any],
     text: str,
     pack: Pack | None = None,
+    switches: Switches | None = None,
 ) -> Composed:
     """All replies of one turn. No payload at all is a failure of the engine and raises `ValueError`."""
     if not payloads:
         raise ValueError("the engine decided nothing")
+    switches = switches or Switches()
+    pack = reviewed(pack or load(), switches.validity.get(0))
     result = Composed(state=dict(state), reading=reading)
     for payload in payloads:
         composer = COMPOSERS.get(str(payload.get("compose")))
         if composer is None:
             raise ValueError(f"unknown payload {payload.get('compose')!r}")
-        part = composer(Turn(payload, reading, result.state, text, pack or load()))
+        part = composer(Turn(payload, reading, result.state, text, pack, switches))
         result.replies += part.replies
         result.state = part.state
         result.hand_over = result.hand_over or part.hand_over

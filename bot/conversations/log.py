@@ -18,11 +18,15 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from bot.conversations import delivery
 from bot.conversations.models import Conversation, HandOver, Message
+from bot.conversations.news import announce
+from bot.crypto import mask_text
 from bot.errors import HotlineError, Problem
 from bot.settings import settings
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+PAGE = 500  # messages that one look at the log gives
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Reply:
     choices: tuple[Choice, ...] = ()
     sms: str = ""
     card: dict[str, Any] | None = None
+    name: str = ""  # of the staff member who says it
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class InboundMessage:
     external_id: str
     text: str
     picked: tuple[int, ...] = field(default=())
+    extra: dict[str, Any] = field(default_factory=dict)  # kept with the message, such as its attachments
 
 
 def token_hash(token: str) -> str:
@@ -99,6 +105,7 @@ def _draw_seq(session: Session, conversation_id: str, now: datetime) -> int:
     ).scalar_one_or_none()
     if drawn is None:
         raise HotlineError(Problem.UNKNOWN_CONVERSATION)
+    announce(session, conversation_id)
     return drawn - 1
 
 
@@ -117,6 +124,11 @@ def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Me
     )
     if known := find(session, inbound.channel, inbound.external_id):
         return known, False
+    # Numbers of identity and bank cards are never stored as typed (个人信息保护法 Art 6, GB/T 47746—2026).
+    body = mask_text(inbound.text, phones=False)
+    extra: dict[str, Any] = {"picked": list(inbound.picked)} if inbound.picked else {}
+    if body != inbound.text:
+        extra["masked"] = True
     message = Message(
         id=str(uuid.uuid4()),
         conversation_id=inbound.conversation_id,
@@ -124,8 +136,8 @@ def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Me
         author="user",
         channel=inbound.channel,
         external_id=inbound.external_id,
-        body=inbound.text,
-        extra={"picked": list(inbound.picked)} if inbound.picked else None,
+        body=body,
+        extra=(extra | inbound.extra) or None,
         created_at=now,
     )
     session.add(message)
@@ -140,6 +152,7 @@ def append(
     reply: Reply,
     now: datetime,
     reply_to: Message | None = None,
+    external_id: str | None = None,
 ) -> Message:
     """Store a message of the bot, the system or staff; `reply_to` is the citizen's message that it answers."""
     extra: dict[str, Any] = {"answer": reply.answer} if reply.answer else {}
@@ -154,12 +167,15 @@ def append(
         extra["sms"] = reply.sms
     if reply.card:
         extra["card"] = reply.card
+    if reply.name:
+        extra["name"] = reply.name
     message = Message(
         id=str(uuid.uuid4()),
         conversation_id=conversation.id,
         seq=_draw_seq(session, conversation.id, now),
         author=author,
         channel=conversation.channel,
+        external_id=external_id,
         body=reply.text,
         extra=extra or None,
         reply_to=reply_to.id if reply_to else None,
@@ -167,6 +183,8 @@ def append(
     )
     session.add(message)
     session.flush()
+    # On a channel without a page the message is on its way when this transaction commits, or not at all.
+    delivery.queue(session, conversation, message, now, reply_to)
     return message
 
 
@@ -229,7 +247,7 @@ def replies_to(session: Session, message_id: str) -> list[Message]:
     return list(session.scalars(select(Message).where(Message.reply_to == message_id).order_by(Message.seq)))
 
 
-def after(session: Session, conversation_id: str, seq: int, limit: int = 500) -> list[Message]:
+def after(session: Session, conversation_id: str, seq: int, limit: int = PAGE) -> list[Message]:
     """The log after `seq`, in order."""
     return list(
         session.scalars(
@@ -282,11 +300,16 @@ def queue_hand_over(
     elif urgent and not waiting.urgent:
         waiting.urgent = True
         waiting.reason = reason
-    before = select(func.count()).where(HandOver.state == "waiting", HandOver.id != waiting.id)
-    if waiting.urgent:
-        before = before.where(HandOver.urgent.is_(True), HandOver.created_at <= waiting.created_at)
+    return waiting_before(session, waiting)
+
+
+def waiting_before(session: Session, own: HandOver) -> int:
+    """How many of the queue come before `own`: emergencies first, then who waits longer."""
+    before = select(func.count()).where(HandOver.state == "waiting", HandOver.id != own.id)
+    if own.urgent:
+        before = before.where(HandOver.urgent.is_(True), HandOver.created_at <= own.created_at)
     else:
-        before = before.where(HandOver.urgent.is_(True) | (HandOver.created_at <= waiting.created_at))
+        before = before.where(HandOver.urgent.is_(True) | (HandOver.created_at <= own.created_at))
     return session.scalar(before) or 0
 
 
@@ -302,8 +325,11 @@ def as_json(message: Message) -> dict[str, Any]:
     }
     if "answer" in extra:
         shown["answer"] = extra["answer"]
-    if "card" in extra:
-        shown["card"] = extra["card"]
+    for key in ("card", "name", "attachments"):
+        if key in extra:
+            shown[key] = extra[key]
+    if message.author == "user" and message.channel == "widget" and message.external_id:
+        shown["client_message_id"] = message.external_id.partition(":")[2]
     if "reading" in extra and settings().debug:
         shown["debug"] = extra["reading"]
     return shown

@@ -10,24 +10,32 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from bot.cases import store as cases
-from bot.conversations import emergency, log
-from bot.conversations.compose import Composed, compose, hand_over_reply, in_danger, phrases, simple
+from bot.conversations import call_back, emergency, log, notices, ownership
+from bot.conversations.compose import Composed, compose, hand_over_reply, in_danger, simple
 from bot.conversations.engine import Engine, EngineFailed
-from bot.conversations.models import Conversation, Message
+from bot.conversations.models import Address, Conversation, Message
+from bot.conversations.news import News
 from bot.conversations.receipt import receipt_of_message
+from bot.conversations.switches import Switchboard, Switches
+from bot.conversations.wording import phrases
+from bot.staff.presence import present
 from bot.storage import StorageError
 
 logger = structlog.get_logger(__name__)
 
 WAIT_FOR_ENGINE = 60.0  # seconds that messages left by an earlier process wait for an engine that starts
 SWEEP_SECONDS = 20.0  # Messages whose replies could not be stored are tried again this often.
+# What may still be said when a person has taken over while the bot was thinking.
+NEVER_DROPPED = ("emergency", "receipt")
 LEFT_BEHIND = timedelta(seconds=30)  # Older than any turn may take: no other process works on it.
 
 
@@ -51,18 +59,14 @@ class Turns:
         self.readers = readers
         self.engine = engine
         self.now = now
+        self.news = News(readers)
+        self.switchboard = Switchboard(readers)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self._news: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
+        self._thinking: set[str] = set()
 
-    # -- news for server-sent events ----------------------------------------------------------------
-
-    def news(self, conversation_id: str) -> asyncio.Event:
-        """An event that is set when something was added to the conversation by this process."""
-        return self._news.setdefault(conversation_id, asyncio.Event())
-
-    def _announce(self, conversation_id: str) -> None:
-        if event := self._news.get(conversation_id):
-            event.set()
+    def thinking(self, conversation_id: str) -> bool:
+        """Whether a turn of the conversation runs in this process, for the typing mark."""
+        return conversation_id in self._thinking
 
     # -- the turn -----------------------------------------------------------------------------------
 
@@ -70,9 +74,14 @@ class Turns:
         """Answer every stored message of the conversation that waits, in order."""
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
         async with lock:
-            for message in await asyncio.to_thread(self._waiting, conversation_id):
-                await self._answer(message)
-        self._announce(conversation_id)
+            self._thinking.add(conversation_id)
+            self.news.ring(conversation_id)
+            try:
+                for message in await asyncio.to_thread(self._waiting, conversation_id):
+                    await self._answer(message)
+            finally:
+                self._thinking.discard(conversation_id)
+        self.news.ring(conversation_id)
 
     async def resume(self, older_than: timedelta = timedelta(0)) -> int:
         """Answer what was stored and not answered; returns the number of conversations that it was.
@@ -97,6 +106,8 @@ class Turns:
         while True:
             try:
                 await self.resume(older_than)
+                for conversation_id in await asyncio.to_thread(self._offer_call_backs):
+                    self.news.ring(conversation_id)
             except StorageError as error:
                 logger.error("resume_failed", error=str(error))
             older_than = LEFT_BEHIND
@@ -110,30 +121,68 @@ class Turns:
         with self.readers() as session:
             return log.conversations_to_resume(session, before)
 
+    def _offer_call_backs(self) -> list[str]:
+        with self.sessions.begin() as session:
+            return call_back.offer_late(session, self.now())
+
     async def _answer(self, message: Message) -> None:
         facts = await asyncio.to_thread(self._facts, message)
+        switches: Switches = facts["switches"]
+        state = facts["state"]
         signal = emergency.check(message.body)
         if signal is not None and signal.certain:
-            composed = in_danger(signal.topic, Composed(state=facts["state"]))
+            composed = in_danger(signal.topic, Composed(state=state))
         elif facts["owner"] == "person":
-            composed = Composed([], facts["state"])
+            composed = Composed([], state)
         elif facts["receipt"]:
             # The case was lodged by this very message before the process died: say the same receipt.
-            composed = compose([facts["receipt"]], {}, facts["state"], message.body)
+            composed = compose([facts["receipt"]], {}, state, message.body)
+        elif heard := call_back.hear(message.body, state.get("call_back", ""), facts["phone"]):
+            composed = Composed(state=state | {"call_back": heard.step}, call_back=heard.phone)
+            if heard.text:
+                composed.replies = [simple("handoff", heard.text, *heard.choices)]
+        elif switches.bot_off:
+            composed = Composed(
+                [simple("handoff", phrases()["handoff"]["bot_off"])], state, hand_over="机器人停用"
+            )
+        elif switches.people_first and not state.get("met"):
+            words = phrases()["handoff"]["people_first"]
+            composed = Composed([simple("handoff", words)], state, hand_over="人工优先")
         else:
             composed = await self._ask_engine(message, facts, signal)
+            composed.state.pop("call_back", None)
+        composed.state = composed.state | {"met": True}
+        self._mention(composed, message, switches)
         await asyncio.to_thread(self._store, message, composed)
 
+    def _mention(self, composed: Composed, message: Message, switches: Switches) -> None:
+        """What stands before the answer: staff's emergency notice, once; a warning about numbers that were masked."""
+        if not composed.replies:
+            return
+        if switches.notice and composed.state.get("notice_seen") != switches.notice_id:
+            composed.state = composed.state | {"notice_seen": switches.notice_id}
+            composed.replies.insert(0, simple("chitchat", switches.notice))
+        if (message.extra or {}).get("masked"):
+            composed.replies.insert(0, simple("handoff", phrases()["masked"]))
+            composed.hand_over = composed.hand_over or "发来证件号或银行卡号"
+
     def _facts(self, message: Message) -> dict[str, Any]:
+        switches = self.switchboard.current()
         with self.readers() as session:
             conversation = session.get_one(Conversation, message.conversation_id)
             draft = cases.current_draft(session, conversation.id)
+            address = session.scalar(select(Address).where(Address.conversation_id == conversation.id))
+            phone = str(((draft.data if draft else {}) or {}).get("fields", {}).get("phone") or "")
+            if not phone and address is not None and address.channel == "sms":
+                phone = address.address
             return {
                 "owner": conversation.owner,
                 "state": dict(conversation.state or {}),
                 "intake": (draft.type or "T") if draft else "",
                 "asked": (draft.asked or "") if draft else "",
                 "receipt": receipt_of_message(session, message.id),
+                "phone": phone,
+                "switches": switches,
             }
 
     async def _ask_engine(
@@ -154,7 +203,9 @@ class Turns:
         }
         try:
             decision = await self.engine.turn(message.conversation_id, message.id, message.body, context)
-            composed = compose(decision.payloads, decision.reading, state, message.body)
+            composed = compose(
+                decision.payloads, decision.reading, state, message.body, switches=facts["switches"]
+            )
         except Exception as error:
             # Whatever it was: a message that cannot be answered would hold up all that come after it.
             known = isinstance(error, (EngineFailed, ValueError))
@@ -176,15 +227,41 @@ class Turns:
     def _store(self, message: Message, composed: Composed) -> None:
         now = self.now()
         with self.sessions.begin() as session:
+            conversation = session.get_one(Conversation, message.conversation_id, with_for_update=True)
+            if conversation.owner == "person":
+                # A person took over while the bot was thinking: the bot is silent from that moment (promise 5).
+                composed.replies = [r for r in composed.replies if r.answer.get("kind") in NEVER_DROPPED]
+                composed.call_back = ""
+                if not composed.urgent:
+                    composed.hand_over = ""
+            if composed.call_back:
+                row = call_back.register(session, conversation.id, composed.call_back, now)
+                composed.replies.append(simple("handoff", call_back.promise(row, now)))
             if composed.hand_over:
-                before = log.queue_hand_over(
-                    session, message.conversation_id, composed.hand_over, urgent=composed.urgent, now=now
-                )
-                if not any(r.answer["kind"] in ("emergency", "handoff") for r in composed.replies):
-                    composed.replies.append(hand_over_reply(before))
+                self._hand_over(session, message, composed, now)
             if not log.answer(session, message.id, composed.replies, composed.state, now, composed.reading):
                 session.rollback()
                 logger.info("answered_elsewhere", message=message.id)
+                return
+            if any(reply.answer.get("kind") == "receipt" for reply in composed.replies):
+                notices.after_receipt(session, message, now)
+
+    def _hand_over(self, session: Session, message: Message, composed: Composed, now: datetime) -> None:
+        before = log.queue_hand_over(
+            session, message.conversation_id, composed.hand_over, urgent=composed.urgent, now=now
+        )
+        kinds = [r.answer["kind"] for r in composed.replies]
+        if "emergency" in kinds:
+            return
+        place = ownership.place(session, message.conversation_id, now=now)
+        nobody = present(session, now) == 0
+        reply = hand_over_reply(before, place.wait_minutes if place else None, nobody=nobody)
+        if "handoff" not in kinds:
+            composed.replies.append(reply)
+        elif nobody and not composed.replies[-1].choices:
+            last = composed.replies[-1]
+            text = f"{last.text}\n{phrases()['handoff']['nobody']}"
+            composed.replies[-1] = replace(last, text=text, choices=call_back.offer())
 
 
 __all__ = ["StorageError", "Turns", "utc_now"]

@@ -48,6 +48,7 @@ async def test_a_message_is_answered_in_the_contracts_format(hotline):
         "text": "你好",
         "created_at": "2026-11-22T15:04:00+08:00",
         "choices": [],
+        "client_message_id": "0f8fad5b-d9cb-469f-a165-70867728950e",
     }
     [reply] = body["replies"]
     assert reply["seq"] == 3
