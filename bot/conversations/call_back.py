@@ -63,13 +63,13 @@ def hear(text: str, step: str, known: str) -> Heard | None:
     text = text.strip()
     if text == words["wait"]:
         return Heard(words["waiting"], (), "")
-    if text == words["button"] or (
+    if text.startswith(words["button"]) or (
         step == "" and re.fullmatch(r"(我要|请|给我|帮我)?(登记)?回(个)?电话?(吧|。)?", text)
     ):
         if phone := phone_in(text):
             return Heard("", (), "", phone)
         if known:
-            yes = Choice("callyes", words["yes"], words["yes"])
+            yes = Choice("callyes", words["same"], words["same"])
             return Heard(words["known"].format(phone=mask_phone(known)), (yes,), "confirm")
         return Heard(words["ask"], (), "ask")
     if not step:
@@ -78,7 +78,7 @@ def hear(text: str, step: str, known: str) -> Heard | None:
         return Heard(words["cancelled"], (), "")
     if phone := phone_in(text):
         return Heard("", (), "", phone)
-    if step == "confirm" and (text == words["yes"] or _YES.search(text)):
+    if step == "confirm" and (text == words["same"] or _YES.search(text)):
         return Heard("", (), "", known)
     # Digits that are no number are asked for once more; other words are another matter and go their way.
     if re.search(r"\d{5,}", text) and step != "again":
