@@ -15,7 +15,7 @@ export RASA_TELEMETRY_ENABLED := false
 export TF_CPP_MIN_LOG_LEVEL := 3
 export SQLALCHEMY_SILENCE_UBER_WARNING := 1
 
-.PHONY: help setup train run test test-service test-engine test-e2e eval bench lint format shell validate clean
+.PHONY: help setup train widget run test test-service test-engine test-e2e eval bench lint format shell validate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ setup: .stamps/service .stamps/engine ## both environments, from the lock file
 
 train: setup ## train the engine's model, if anything it depends on has changed
 	$(HOTLINE) train
+
+widget: .stamps/service ## build the chat widget, if anything it depends on has changed
+	$(PY) -m bot.widget_build
 
 run: setup ## everything on this machine: chat page http://127.0.0.1:8000/
 	@$(HOTLINE) up

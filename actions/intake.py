@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from bot.cases import intake, store
 from bot.cases.models import CaseDraft, CaseType
+from bot.cases.short import short_question
 from bot.conversations.models import Conversation
 from bot.conversations.receipt import receipt_payload
 from bot.conversations.turns import utc_now
@@ -179,6 +180,27 @@ def _ask(conversation_id: str) -> dict[str, Any] | None:
             "compose": "ready",
             "kind": "intake",
             "text": question.text,
+            "sms": short_question(draft),
             "choices": list(question.choices),
-            "card": {"intake": {"type": draft.type, "step": draft.step, "asked": question.field}},
+            "card": {"intake": _card(draft, question.field)},
         }
+
+
+def _card(draft: intake.Draft, asked: str) -> dict[str, Any]:
+    """What a page draws of the intake so far; values are masked as in the summary."""
+    return {
+        "type": draft.type,
+        "step": draft.step,
+        "asked": asked,
+        "name": intake.type_name(draft.type),
+        "known": [
+            {
+                "field": name,
+                "label": intake.label(name, draft.type),
+                "value": shown,
+                "filled": name in draft.fields or name == "anonymous",
+            }
+            for name, shown in intake.rows(draft)
+        ],
+        "missing": [intake.label(name, draft.type) for name in intake.missing(draft)],
+    }

@@ -15,16 +15,19 @@ from typing import Annotated
 import httpx
 import typer
 
+from bot import cli_desk
 from bot.processes import ENGINE_BIN, QUIET, SetupError, Supervisor, model_path
 from bot.processes import train as train_model
 from bot.settings import ROOT, Settings, settings
 from bot.storage import upgrade
+from bot.widget_build import build_widget
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="吉林12315智能助手")
 notice_app = typer.Typer(no_args_is_help=True, help="The notice as data.")
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(notice_app, name="notice")
 app.add_typer(db_app, name="db")
+cli_desk.add_to(app)
 
 
 def _fail(error: Exception) -> typer.Exit:
@@ -48,7 +51,7 @@ def _instance(config: Settings) -> Iterator[str]:
     if _ready(config):
         yield url
         return
-    os.environ |= {"HOTLINE_RATE_LIMITS": "off", "HOTLINE_DEBUG": "true"}
+    os.environ |= {"HOTLINE_RATE_LIMITS": "off", "HOTLINE_DEBUG": "true", "HOTLINE_DESK": "off"}
     config = Settings()  # Read again: the children get the settings of this object.
     upgrade(config.database)
     supervisor = Supervisor(config, train_model(config))
@@ -61,7 +64,7 @@ def _instance(config: Settings) -> Iterator[str]:
 
 @app.command()
 def up() -> None:
-    """Train if needed, prepare the database and run engine and gateway until Ctrl-C."""
+    """Train if needed, prepare the database and run engine, gateway and desk until Ctrl-C."""
     config = settings()
     if _ready(config):
         raise _fail(
@@ -70,15 +73,20 @@ def up() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     supervisor: Supervisor | None = None
     try:
+        build_widget()
         model = train_model(config)
         typer.echo("== database")
         upgrade(config.database)
-        typer.echo("== starting the engine and the gateway (about 15 seconds)")
+        first = cli_desk.first_log_in(config)
+        typer.echo("== starting engine, gateway and desk (about 15 seconds)")
         supervisor = Supervisor(config, model)
         supervisor.start()
-        typer.echo(
-            f"\n吉林12315智能助手  http://{config.host}:{config.port}/\n日志 {config.home_dir / 'logs'}    Ctrl-C 停止"
-        )
+        typer.echo(f"\n吉林12315智能助手  http://{config.host}:{config.port}/")
+        if config.desk == "on":
+            typer.echo(f"值班台            http://{config.desk_host}:{config.desk_port}/")
+            if first:
+                typer.echo(first)
+        typer.echo(f"日志 {config.home_dir / 'logs'}    Ctrl-C 停止")
         sys.stdout.flush()
         supervisor.watch()
     except SetupError as error:

@@ -1,4 +1,4 @@
-"""The processes of one machine: model, engine, gateway; started in order, watched, stopped together."""
+"""The processes of one machine: model, engine, gateway, desk; started in order, watched, stopped together."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Child:
 
 
 class Supervisor:
-    """Starts engine and gateway, waits until both are ready, keeps them running, stops both."""
+    """Starts engine, gateway and desk, waits until all are ready, keeps them running, stops them."""
 
     def __init__(self, config: Settings, model: Path) -> None:
         self.config = config
@@ -173,11 +173,18 @@ class Supervisor:
         self.gateway = Child(
             "gateway", [sys.executable, "-m", "bot.channels.serve"], environment, logs / "gateway.log"
         )
+        self.desk = Child("desk", [sys.executable, "-m", "bot.desk.serve"], environment, logs / "desk.log")
+        # The order in which they stop: those that people talk to first, then what these ask.
         self.children = [self.gateway, self.engine]
+        if config.desk == "on":
+            self.children.insert(1, self.desk)
         self._stopping = threading.Event()
 
     def start(self, patience: float = 120.0) -> None:
-        """Start all and wait until the gateway says that it is ready; raises `SetupError`."""
+        """Start all and wait until gateway and desk say that they are ready; raises `SetupError`."""
+        doors = [f"http://127.0.0.1:{self.config.port}/readyz"]
+        if self.desk in self.children:
+            doors.append(f"http://{self.config.desk_host}:{self.config.desk_port}/healthz")
         for child in self.children:
             child.start()
         deadline = time.monotonic() + patience
@@ -189,7 +196,7 @@ class Supervisor:
                         self.stop()
                         raise SetupError(f"The {child.name} did not start; the end of {child.log}:\n{tail}")
                 try:
-                    if client.get(f"http://127.0.0.1:{self.config.port}/readyz").status_code == 200:
+                    if all(client.get(door).status_code == 200 for door in doors):
                         return
                 except httpx.HTTPError:
                     pass
@@ -214,7 +221,7 @@ class Supervisor:
                     child.start()
 
     def stop(self) -> None:
-        """Stop all, the gateway first, so that nobody is answered half."""
+        """Stop all, gateway and desk before the engine, so that nobody is answered half."""
         self._stopping.set()
         for child in self.children:
             child.stop()

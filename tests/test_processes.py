@@ -17,7 +17,7 @@ STAY = "import time; time.sleep(60)"
 
 @pytest.fixture
 def config(deployment):
-    return Settings(home=deployment, port=1, engine_port=2, actions_port=3)
+    return Settings(home=deployment, port=1, engine_port=2, actions_port=3, desk_port=4)
 
 
 def child(tmp_path, code, name="child", **environment):
@@ -78,7 +78,8 @@ def test_a_training_that_fails_shows_the_end_of_its_log(inputs, config, monkeypa
 def test_children_get_the_settings_of_the_supervisor(config, tmp_path):
     supervisor = Supervisor(config, tmp_path / "model.tar.gz")
     environment = supervisor.gateway.environment
-    assert environment == supervisor.engine.environment
+    assert environment == supervisor.engine.environment == supervisor.desk.environment
+    assert supervisor.children == [supervisor.gateway, supervisor.desk, supervisor.engine]
     assert (environment["HOTLINE_PORT"], environment["HOTLINE_HOME"]) == ("1", str(config.home))
     assert (
         environment["HOTLINE_ACTIONS_URL"]
@@ -154,3 +155,48 @@ def test_a_start_that_takes_too_long_is_given_up(config, tmp_path):
     with pytest.raises(SetupError, match="Not ready after"):
         supervisor.start(patience=0.3)
     assert not supervisor.children[0].alive()
+
+
+SERVE = """
+import http.server, sys
+class Door(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == sys.argv[2] else 503)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Door).serve_forever()
+"""
+
+
+def door(tmp_path, name, port, path):
+    one = child(tmp_path, SERVE, name)
+    one.command += [str(port), path]
+    return one
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_ready_means_that_the_desk_answers_too(deployment, tmp_path):
+    config = Settings(home=deployment, port=free_port(), desk_port=free_port())
+    supervisor = Supervisor(config, tmp_path / "m")
+    gateway = door(tmp_path, "gateway", config.port, "/readyz")
+    supervisor.desk = child(tmp_path, STAY, "desk")
+    supervisor.children = [gateway, supervisor.desk]
+    with pytest.raises(SetupError, match="Not ready"):
+        supervisor.start(patience=1.5)
+    supervisor = Supervisor(config, tmp_path / "m")
+    supervisor.desk = door(tmp_path, "desk", config.desk_port, "/healthz")
+    supervisor.children = [gateway, supervisor.desk]
+    supervisor.start(patience=20)
+    supervisor.stop()
+    assert not any(one.alive() for one in supervisor.children)
+
+
+def test_the_desk_can_be_left_out(deployment, tmp_path):
+    supervisor = Supervisor(Settings(home=deployment, desk="off"), tmp_path / "m")
+    assert supervisor.children == [supervisor.gateway, supervisor.engine]

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from bot.cases import clocks, receipts, routing
+from bot.cases import clocks, receipts, routing, terms
 from bot.cases.calendar import local_date
 from bot.cases.drafts import (
     CaseError,
@@ -27,7 +27,17 @@ from bot.cases.drafts import (
     scrubbed,
 )
 from bot.cases.lookup import CaseStatusText, case_status_text, find_case, query_code_hash
-from bot.cases.models import REGISTERED, STATUSES, Case, CaseClock, CaseDraft, CaseEvent, CaseType
+from bot.cases.models import (
+    REGISTERED,
+    STATUSES,
+    Case,
+    CaseClock,
+    CaseDraft,
+    CaseEvent,
+    CaseType,
+    Dispatch,
+)
+from bot.cases.replies import is_hurt
 from bot.crypto import data_key, normal_phone
 
 __all__ = [
@@ -43,6 +53,7 @@ __all__ = [
     "find_case",
     "open_draft",
     "query_code_of",
+    "refresh_due",
     "save_draft",
     "submit",
 ]
@@ -61,7 +72,8 @@ class Part:
 
     `fields` is stored encrypted; `fields["phone"]` is what the citizen later asks with. `text` is what
     routing reads, by default all strings in `fields` but the contact. Only 举报 and 意见建议 may be
-    anonymous: a 投诉 needs a true name (消费者权益保护法实施条例 Art 46), a 诉求 somebody to answer.
+    anonymous: a 投诉 needs a true name (消费者权益保护法实施条例 Art 46), a 诉求 somebody to answer. `urgent` puts it in
+    front of the queue; a case that tells of somebody hurt is urgent by itself.
     """
 
     type: CaseType
@@ -69,6 +81,7 @@ class Part:
     anonymous: bool = False
     confidential: bool = False
     text: str = field(default="", repr=False)
+    urgent: bool = False
 
 
 def submit(
@@ -150,17 +163,33 @@ def _register(
         department=route.department,
         routing_reason=route.reason[:255],
         created_at=now,
+        stage="waiting",
+        urgent=part.urgent or _somebody_hurt(facts),
+        updated_at=now,
     )
     session.add(case)
     session.flush()
-    detail = {"message_id": message_id, "channel": channel, "department": route.department}
+    detail = {
+        "message_id": message_id,
+        "channel": channel,
+        "department": route.department,
+        "also": list(route.also),
+        "caution": route.caution,
+    }
     session.add(
         CaseEvent(
             case_number=number, at=now, actor="citizen", kind="registered", status=REGISTERED, detail=detail
         )
     )
     _start(session, case, "receipt", now)
+    refresh_due(session, case)
+    terms.index_case(session, case)
     return case
+
+
+def _somebody_hurt(facts: dict[str, Any]) -> bool:
+    told = str(facts.get("injury") or "")
+    return told.startswith("有人受伤") or is_hurt(str(facts.get("facts") or ""))
 
 
 def _strings(value: Any) -> list[str]:
@@ -227,12 +256,29 @@ def add_event(
         _meet(session, locked, status, now)
         if status in clocks.EVENT_OF_STATUS:
             _start(session, locked, clocks.EVENT_OF_STATUS[status], now)
+        refresh_due(session, locked)
     event = CaseEvent(
         case_number=case.number, at=now, actor=actor, kind=kind, status=status, detail=scrubbed(detail)
     )
     session.add(event)
     session.flush()
     return event
+
+
+def refresh_due(session: Session, case: Case) -> None:
+    """Set `case.due_on` to the earliest due date of its running clocks and of its open dispatch; none once it is
+    closed."""
+    session.flush()
+    running = select(func.min(CaseClock.due_on)).where(
+        CaseClock.case_number == case.number, CaseClock.met_on.is_(None)
+    )
+    asked = select(func.min(Dispatch.due_on)).where(
+        Dispatch.case_number == case.number,
+        Dispatch.part == "lead",
+        Dispatch.state.in_(("sent", "accepted")),
+    )
+    days = [day for query in (running, asked) if (day := session.scalar(query))]
+    case.due_on = min(days) if days and case.closed_at is None else None
 
 
 def _meet(session: Session, case: Case, status: str, now: datetime) -> None:

@@ -11,7 +11,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
@@ -19,9 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot.channels import widget
+from bot.channels import attachments, doors, ratings, widget
 from bot.channels.limits import TokenBuckets
 from bot.channels.metrics import REFUSED
+from bot.channels.notice_page import PAGE, notice_page
 from bot.conversations.engine import Engine
 from bot.conversations.turns import Turns
 from bot.errors import HotlineError, Problem
@@ -30,7 +31,7 @@ from bot.storage import StorageError, make_engine, make_sessions
 
 logger = structlog.get_logger(__name__)
 
-PAGE = Path(__file__).parent / "page"
+WIDGET = Path(__file__).parent.parent / "widget" / "dist"
 MAX_BODY = 64 * 1024
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -39,39 +40,46 @@ CSP = (
 
 
 class BodyLimit:
-    """Refuses a body over `MAX_BODY` before it is read into memory, declared or not."""
+    """Refuses a body over `MAX_BODY` (of an attachment: `upload`) before it is read into memory, declared or not."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, upload: int = MAX_BODY) -> None:
         self.app = app
+        self.upload = upload
+
+    def _most(self, scope: Scope) -> tuple[int, Problem]:
+        if scope["method"] == "POST" and attachments.PATH.fullmatch(scope["path"]):
+            return self.upload, Problem.FILE_TOO_LARGE
+        return MAX_BODY, Problem.TOO_LARGE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        most, problem = self._most(scope)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > MAX_BODY:
-            return await _refuse(HotlineError(Problem.TOO_LARGE))(scope, receive, send)
+        if declared.isdigit() and int(declared) > most:
+            return await _refuse(HotlineError(problem))(scope, receive, send)
         size, begun = 0, False
 
         async def counted() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > MAX_BODY:
-                raise HotlineError(Problem.TOO_LARGE)
+            if size > most:
+                raise HotlineError(problem)
             return message
 
         async def guarded(message: Message) -> None:
             # What the routes make of a body that was cut off is not the answer.
             nonlocal begun
-            if size <= MAX_BODY or begun:
+            if size <= most or begun:
                 begun = True
                 await send(message)
 
         with suppress(HotlineError):
             await self.app(scope, counted, guarded)
-        if size > MAX_BODY and not begun:
-            await _refuse(HotlineError(Problem.TOO_LARGE))(scope, receive, send)
+        if size > most and not begun:
+            await _refuse(HotlineError(problem))(scope, receive, send)
 
 
 def _refuse(error: HotlineError) -> JSONResponse:
@@ -113,17 +121,19 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        attendant = asyncio.create_task(turns.attend())
+        tasks = [asyncio.create_task(turns.attend()), asyncio.create_task(turns.news.watch())]
         yield
-        attendant.cancel()
+        for task in tasks:
+            task.cancel()
 
     app = FastAPI(title="吉林12315智能助手", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.sessions, app.state.readers, app.state.turns = sessions, readers, turns
+    app.state.config = config
     unlimited = config.rate_limits == "off"
     app.state.sent = TokenBuckets(10**9 if unlimited else config.messages_per_minute)
     app.state.opened = TokenBuckets(10**9 if unlimited else config.conversations_per_minute)
     _handlers(app)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, upload=config.attachment_bytes + attachments.OVERHEAD)
 
     @app.middleware("http")
     async def headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -143,7 +153,9 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "last-event-id"],
         )
-    app.include_router(widget.router)
+    for routes in (widget, attachments, ratings):
+        app.include_router(routes.router)
+    doors.include(app, config)
 
     @app.get("/healthz", include_in_schema=False)
     async def live() -> dict[str, str]:
@@ -167,8 +179,18 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
         return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
+    async def page() -> HTMLResponse:
+        return HTMLResponse(notice_page())
+
+    @app.get("/widget.js", include_in_schema=False)
+    async def script(request: Request) -> FileResponse:
+        """The chat for any page; `hotline up` and `make widget` build it (bot/widget_build.py)."""
+        name, encoded = "widget.js", {"Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("accept-encoding", "") and (WIDGET / "widget.js.gz").exists():
+            name, encoded = "widget.js.gz", encoded | {"Content-Encoding": "gzip"}
+        if not (WIDGET / name).exists():
+            raise HotlineError(Problem.NOT_FOUND)
+        return FileResponse(WIDGET / name, media_type="text/javascript; charset=utf-8", headers=encoded)
 
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
     return app

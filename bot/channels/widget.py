@@ -19,7 +19,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from bot.channels.metrics import ANSWERS, DUPLICATES, MESSAGES, TURN_SECONDS
 from bot.conversations import log, ownership
-from bot.conversations.compose import greeting
+from bot.conversations.compose import greeting, simple
 from bot.conversations.models import Conversation, Message
 from bot.errors import HotlineError, Problem
 
@@ -78,8 +78,12 @@ async def open_conversation(request: Request, body: OpenRequest) -> dict[str, An
         now = state.turns.now()
         with state.sessions.begin() as session:
             opened, token = log.open_conversation(session, body.channel, now)
-            hello = log.append(session, opened, "bot", greeting(), now)
-            return {"conversation_id": opened.id, "token": token, "messages": [log.as_json(hello)]}
+            said = [log.append(session, opened, "bot", greeting(), now)]
+            switches = state.turns.switchboard.current()
+            if switches.notice:
+                said.append(log.append(session, opened, "bot", simple("chitchat", switches.notice), now))
+                opened.state = {"notice_seen": switches.notice_id}
+            return {"conversation_id": opened.id, "token": token, "messages": [log.as_json(m) for m in said]}
 
     return await asyncio.to_thread(work)
 

@@ -64,7 +64,11 @@ def _complete(kind: str, data: bytes) -> bool:
 
 def safe_name(name: str, kind: str) -> str:
     """The name without path, control and bidi characters, at most `MAX_NAME` long, with the ending of its type."""
-    name = unicodedata.normalize("NFC", name.encode("utf-8", "ignore").decode()).replace("\\", "/").rsplit("/", 1)[-1]
+    name = (
+        unicodedata.normalize("NFC", name.encode("utf-8", "ignore").decode())
+        .replace("\\", "/")
+        .rsplit("/", 1)[-1]
+    )
     name = "".join(c for c in name if unicodedata.category(c)[0] != "C")
     stem, dot, ending = name.rpartition(".")
     known = f".{ending.lower()}" if dot else ""

@@ -234,11 +234,18 @@ async def typing(request: Request, conversation_id: str, staff: Answerer) -> Res
 def for_staff(message: Message, *, unmask: bool) -> dict[str, Any]:
     """A message as the desk shows it: with what the bot understood, personal numbers masked unless asked for."""
     shown = log.as_json(message)
-    if not unmask:
-        shown["text"] = mask_text(shown["text"])
     if reading := (message.extra or {}).get("reading"):
         shown["reading"] = reading
-    return shown
+    return shown if unmask else masked(shown)
+
+
+def masked(value: Any) -> Any:
+    """A JSON value with the personal numbers in all its strings masked."""
+    if isinstance(value, str):
+        return mask_text(value)
+    if isinstance(value, dict):
+        return {key: masked(item) for key, item in value.items()}
+    return [masked(item) for item in value] if isinstance(value, list) else value
 
 
 @router.get("/conversations/{conversation_id}/log")
@@ -281,7 +288,7 @@ def view(session: Session, conversation: Conversation, after: int = 0, *, unmask
     )
     fields = dict(((draft.data if draft else None) or {}).get("fields", {}))
     if not unmask:
-        fields = {key: mask_text(str(value)) for key, value in fields.items()}
+        fields = masked(fields)
     return {
         **summary(conversation),
         "messages": [for_staff(m, unmask=unmask) for m in log.after(session, conversation.id, after)],

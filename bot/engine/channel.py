@@ -4,6 +4,8 @@
 `{"conversation_id", "message_id", "text", "context": {...}}` answers
 `{"replies": [custom payloads], "reading": {...}, "entities": [...]}`. 401 without the token, 400 for a
 malformed body, 500 with `{"error"}` when the turn failed, so that nobody takes silence for an answer.
+`"context": {"read_only": true}` reads the text and decides nothing: no action runs, so that what an agent tries
+in the copilot opens no draft; `replies` is empty then.
 """
 
 from __future__ import annotations
@@ -59,9 +61,37 @@ class TurnInput(InputChannel):
             ):
                 return response.json({"error": "malformed"}, status=400)
             context = body.get("context") if isinstance(body.get("context"), dict) else {}
+            if context.get("read_only") is True:
+                return await _read(request.app.ctx.agent.processor, body, context)
             return await _turn(on_new_message, body, context)
 
         return routes
+
+
+def _message(
+    body: dict[str, Any], context: dict[str, Any], collector: CollectingOutputChannel
+) -> UserMessage:
+    return UserMessage(
+        # A citizen's text must not name an intent (Rasa reads a leading "/" as a command).
+        "∕" + body["text"].lstrip("/") if body["text"].startswith("/") else body["text"],
+        collector,
+        body["conversation_id"],
+        input_channel="turn",
+        message_id=body["message_id"],
+        # Rasa passes the normal form on; actions need the citizen's own words.
+        metadata={"context": context, "message_id": body["message_id"], "text": body["text"]},
+    )
+
+
+async def _read(processor: Any, body: dict[str, Any], context: dict[str, Any]) -> HTTPResponse:
+    try:
+        parse = await processor.parse_message(_message(body, context, CollectingOutputChannel()))
+    except Exception as error:
+        logger.exception("reading failed")
+        return response.json({"error": type(error).__name__}, status=500)
+    return response.json(
+        {"replies": [], "reading": parse.get("reading", {}), "entities": parse.get("entities", [])}
+    )
 
 
 async def _turn(
@@ -71,18 +101,7 @@ async def _turn(
     turn = Turn(intake=bool(context.get("intake")))
     mark = TURN.set(turn)
     try:
-        await on_new_message(
-            UserMessage(
-                # A citizen's text must not name an intent (Rasa reads a leading "/" as a command).
-                "∕" + body["text"].lstrip("/") if body["text"].startswith("/") else body["text"],
-                collector,
-                body["conversation_id"],
-                input_channel="turn",
-                message_id=body["message_id"],
-                # Rasa passes the normal form on; actions need the citizen's own words.
-                metadata={"context": context, "message_id": body["message_id"], "text": body["text"]},
-            )
-        )
+        await on_new_message(_message(body, context, collector))
     except Exception as error:
         logger.exception("turn failed")
         return response.json({"error": type(error).__name__}, status=500)

@@ -10,6 +10,7 @@ import bot.audit
 import bot.cases.models
 import bot.conversations.models
 import bot.desk.models
+import bot.desk.tallies
 import bot.outbox.models
 import bot.staff.models  # noqa: F401
 from bot.settings import settings

@@ -19,11 +19,13 @@ const intoShadowRoot = {
 
 export default defineConfig({
   resolve: {
-    alias: {
-      "react/jsx-runtime": "preact/jsx-runtime",
-      "react-dom": "preact/compat",
-      react: "preact/compat",
-    },
+    alias: [
+      // The package's "browser" entry is one block that cannot be shaken.
+      { find: /^@chatui\/core$/, replacement: "@chatui/core/es/index.js" },
+      { find: "react/jsx-runtime", replacement: "preact/jsx-runtime" },
+      { find: "react-dom", replacement: "preact/compat" },
+      { find: /^react$/, replacement: "preact/compat" },
+    ],
   },
   css: { postcss: { plugins: [intoShadowRoot as any] } },
   define: { "process.env.NODE_ENV": '"production"' },

@@ -30,6 +30,13 @@ async def test_a_notice_is_said_once_before_the_next_answer(hotline):
     assert [r["text"] for r in await (await hotline.open()).say("你好")] == ["收到：你好"]
 
 
+async def test_a_new_conversation_begins_with_the_notice(hotline):
+    switch(hotline, "notice", "今晚22点至24点系统维护。")
+    talk = await hotline.open()
+    assert [m["text"] for m in await talk.log()][1:] == ["今晚22点至24点系统维护。"]
+    assert [r["text"] for r in await talk.say("你好")] == ["收到：你好"]
+
+
 async def test_with_the_bot_off_everybody_waits_for_a_person(hotline):
     talk = await hotline.open()
     switch(hotline, "bot_off", True)

@@ -131,6 +131,44 @@ def test_only_payloads_are_replies() -> None:
     ]
 
 
+class Processor:
+    """Reads as Rasa's processor would; nothing else of Rasa is there to be called."""
+
+    def __init__(self, fails: Exception | None = None) -> None:
+        self.fails = fails
+        self.messages: list[UserMessage] = []
+
+    async def parse_message(self, message: UserMessage) -> dict[str, Any]:
+        self.messages.append(message)
+        if self.fails:
+            raise self.fails
+        return {"reading": {"intent": "complaint"}, "entities": [{"entity": "phone"}], "intent": {}}
+
+
+def read_only(processor: Processor, agent: Agent, text: str = "我要投诉") -> tuple[int, Any]:
+    body = {**GOOD, "text": text, "context": {"read_only": True, "focus": [9]}}
+    app = SimpleNamespace(ctx=SimpleNamespace(agent=SimpleNamespace(processor=processor)))
+    request = SimpleNamespace(headers={"x-hotline-token": "secret"}, json=body, app=app)
+    response = asyncio.run(routes(agent)["receive"](request))
+    return response.status, json.loads(response.body)
+
+
+def test_reading_only_runs_no_turn() -> None:
+    processor, agent = Processor(), Agent()
+    assert read_only(processor, agent) == (
+        200,
+        {"replies": [], "reading": {"intent": "complaint"}, "entities": [{"entity": "phone"}]},
+    )
+    assert agent.messages == []
+    assert processor.messages[0].metadata["context"]["focus"] == [9]
+
+
+def test_reading_only_names_no_intent_either_and_tells_a_failure() -> None:
+    processor = Processor(fails=RuntimeError("电话13904321187"))
+    assert read_only(processor, Agent(), "/restart") == (500, {"error": "RuntimeError"})
+    assert not processor.messages[0].text.startswith("/")
+
+
 def test_health() -> None:
     response = asyncio.run(routes(Agent())["health"](SimpleNamespace()))
     assert (response.status, json.loads(response.body)) == (200, {"status": "ok"})

@@ -21,6 +21,8 @@ export interface KnownField {
   field: string;
   label: string;
   value: string;
+  /** False for a line of the summary that says that nothing was given. */
+  filled: boolean;
 }
 
 export interface IntakeCard {
@@ -55,6 +57,8 @@ export interface Card {
   privacy?: string;
   intake?: IntakeCard;
   receipt?: ReceiptCard;
+  /** The service has ended: the citizen is asked how it was. */
+  rating?: boolean;
 }
 
 export interface Attachment {
@@ -68,6 +72,8 @@ export interface Message {
   seq: number;
   author: "user" | "bot" | "staff" | "system";
   text: string;
+  /** Of the staff member who said it. */
+  name?: string;
   created_at: string;
   choices: Choice[];
   answer?: { kind: string; citations?: { document: string; measure: number }[] };

@@ -1,0 +1,36 @@
+from playwright.sync_api import expect
+def test_look(instance, visitor):
+    url = f"http://127.0.0.1:{instance.config.port}"
+    v = visitor(url)
+    v.open()
+    def say(t, n):
+        v.say(t)
+        before = v.bot.count()
+        expect(v.find('.choices button, .state')).to_be_visible if False else None
+        v.page.wait_for_timeout(2500)
+        v.page.screenshot(path=f"/tmp/r-{n}.png")
+        print(n, v.bot.last.inner_text()[:300])
+    say("我姓韩，13904321187，在鑫隆旺超市买的口罩一撕就破，四十块钱不给退", 1)
+    say("红旗街那个，退我四十就行", 2)
+    say("韩梅", 3)
+    v.page.get_by_role("button", name="对方地址：").last.click()
+    v.page.wait_for_timeout(300)
+    v.page.screenshot(path="/tmp/r-4.png")
+    v.find(".editing input").fill("长春市红旗街12号")
+    v.page.get_by_role("button", name="改好了").click()
+    v.page.wait_for_timeout(2500)
+    v.page.screenshot(path="/tmp/r-5.png")
+    print(v.bot.last.inner_text())
+    for label, value in (("您的要求","退四十块钱"),("事情经过","二月二十号买的口罩，一撕就破，找他们不给退"),("姓名","韩梅梅"),("电话","13904321188"),("被投诉方","鑫隆旺大超市")):
+        v.page.get_by_role("button", name=f"{label}：").last.click()
+        v.find(".editing input").fill(value)
+        v.page.get_by_role("button", name="改好了").click()
+        v.page.wait_for_timeout(2500)
+        print(v.bot.last.inner_text())
+    v.page.get_by_role("button", name="确认提交").click()
+    v.page.wait_for_timeout(2500)
+    v.page.screenshot(path="/tmp/r-6.png")
+    say("电梯维保能延长吗，另外ISO证到期了咋办", 7)
+    say("商场电梯里关俩人", 8)
+    say("人工", 9)
+    print(v.violations(), v.errors)
