@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import httpx
@@ -82,7 +84,7 @@ def train(config: Settings, *, force: bool = False) -> Path:
                 path.name.removesuffix(".tar.gz"),
             ],
             cwd=ROOT,
-            env=_environment(config, "", ""),
+            env=environment(config, "", ""),
             stdout=out,
             stderr=subprocess.STDOUT,
             check=False,
@@ -93,7 +95,8 @@ def train(config: Settings, *, force: bool = False) -> Path:
     return path
 
 
-def _environment(config: Settings, engine_token: str, actions_token: str) -> dict[str, str]:
+def environment(config: Settings, engine_token: str, actions_token: str) -> dict[str, str]:
+    """What every child process of a deployment finds in its environment."""
     url = f"http://127.0.0.1:{config.actions_port}/webhook/{actions_token}"
     cache = config.home_dir / "cache"
     cache.mkdir(exist_ok=True)
@@ -110,6 +113,23 @@ def _environment(config: Settings, engine_token: str, actions_token: str) -> dic
     }
 
 
+def engine_command(model: Path, port: int) -> list[str]:
+    """How an engine is started: on loopback, with the endpoints that take tokens from the environment."""
+    return [
+        str(ENGINE_BIN / "python"), "-m", "bot.engine.serve", "run",
+        "--model", str(model), "--interface", "127.0.0.1", "--port", str(port),
+        "--endpoints", "bot/engine/server/endpoints.yml",
+        "--credentials", "bot/engine/server/credentials.yml",
+    ]  # fmt: skip
+
+
+@lru_cache
+def _with_parent() -> list[str]:
+    # A supervisor that is killed with -9 cannot stop its children; the kernel does it then.
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+
+
 @dataclass
 class Child:
     """One child process, restarted when it dies by itself."""
@@ -120,12 +140,13 @@ class Child:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     restarts: list[float] = field(default_factory=list)
+    quick_stop: signal.Signals = signal.SIGTERM  # the signal that ends it soon and cleanly
 
     def start(self) -> None:
         """Start the process; its output goes to the log file."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                self.command,
+                [*_with_parent(), *self.command],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=out,
@@ -142,7 +163,7 @@ class Child:
         """Ask the process to end, then end it; only ever this process and its own children."""
         if self.process is None or self.process.poll() is not None:
             return
-        os.killpg(self.process.pid, signal.SIGTERM)
+        os.killpg(self.process.pid, self.quick_stop)
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -156,24 +177,14 @@ class Supervisor:
     def __init__(self, config: Settings, model: Path) -> None:
         self.config = config
         engine_token, actions_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-        environment = _environment(config, engine_token, actions_token)
+        shared = environment(config, engine_token, actions_token)
         logs = config.home_dir / "logs"
         logs.mkdir(exist_ok=True)
-        self.engine = Child(
-            "engine",
-            [
-                str(ENGINE_BIN / "python"), "-m", "bot.engine.serve", "run",
-                "--model", str(model), "--interface", "127.0.0.1", "--port", str(config.engine_port),
-                "--endpoints", "bot/engine/server/endpoints.yml",
-                "--credentials", "bot/engine/server/credentials.yml",
-            ],
-            environment,
-            logs / "engine.log",
-        )  # fmt: skip
+        self.engine = Child("engine", engine_command(model, config.engine_port), shared, logs / "engine.log")
         self.gateway = Child(
-            "gateway", [sys.executable, "-m", "bot.channels.serve"], environment, logs / "gateway.log"
+            "gateway", [sys.executable, "-m", "bot.channels.serve"], shared, logs / "gateway.log"
         )
-        self.desk = Child("desk", [sys.executable, "-m", "bot.desk.serve"], environment, logs / "desk.log")
+        self.desk = Child("desk", [sys.executable, "-m", "bot.desk.serve"], shared, logs / "desk.log")
         # The order in which they stop: those that people talk to first, then what these ask.
         self.children = [self.gateway, self.engine]
         if config.desk == "on":

@@ -24,7 +24,15 @@ class Settings(BaseSettings):
     port: int = Field(8000, description="public port: chat page and API")
     engine_port: int = Field(5005, description="loopback port of the Rasa engine")
     actions_port: int = Field(5055, description="loopback port of the action webhook")
-    engine_url: str = Field("", description="base URL of the engine; empty: 127.0.0.1 and `engine_port`")
+    engine_url: str = Field(
+        "", description="base URLs of the engines, separated by commas; empty: 127.0.0.1 and `engine_port`"
+    )
+    redis_url: str = Field(
+        "", description="Redis for rate limits that several gateways share; empty: each counts for itself"
+    )
+    behind_proxy: bool = Field(
+        False, description="believe X-Forwarded-For of a proxy on this machine; never without one"
+    )
     home: Path = Field(Path("var"), description="database, key, logs, process state")
     model: Path = Field(Path("models"), description="folder of trained models, or one model file")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in `home`")
@@ -72,7 +80,9 @@ class Settings(BaseSettings):
         1095, ge=180, description="personal data of a case is erased this long after it was closed"
     )
     retention_conversation_days: int = Field(
-        180, ge=30, description="a conversation without an open case is erased this long after its last message"
+        180,
+        ge=30,
+        description="a conversation without an open case is erased this long after its last message",
     )
     retention_draft_days: int = Field(
         30, ge=1, description="an intake that was never finished is erased after this long"
@@ -95,13 +105,18 @@ class Settings(BaseSettings):
         False, description="replies carry what the engine understood; for measuring, never in public"
     )
     sms_gateway: str = Field(
-        "", pattern="^(kannel|json|console)?$", description="SMS gateway; empty: no SMS; console: prints, for development"
+        "",
+        pattern="^(kannel|json|console)?$",
+        description="SMS gateway; empty: no SMS; console: prints, for development",
     )
-    sms_url: str = Field("", description="where SMS are sent: Kannel's sendsms, or the provider's JSON endpoint")
+    sms_url: str = Field(
+        "", description="where SMS are sent: Kannel's sendsms, or the provider's JSON endpoint"
+    )
     sms_user: str = Field("", description="user of Kannel's sendsms")
     sms_password: str = Field("", description="password of Kannel's sendsms")
     sms_secret: str = Field(
-        "", description="what the gateway proves itself with: Kannel's `key`, or the HMAC key of the JSON gateway"
+        "",
+        description="what the gateway proves itself with: Kannel's `key`, or the HMAC key of the JSON gateway",
     )
     sms_from: str = Field("12315", description="number that SMS are sent from")
     sms_signature: str = Field(
@@ -143,7 +158,7 @@ class Settings(BaseSettings):
 
     @property
     def engine(self) -> str:
-        """Base URL of the engine."""
+        """Base URLs of the engines, separated by commas."""
         return self.engine_url or f"http://127.0.0.1:{self.engine_port}"
 
 

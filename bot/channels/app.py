@@ -20,9 +20,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.channels import attachments, doors, ratings, widget
-from bot.channels.limits import TokenBuckets
+from bot.channels.limits import limiter
 from bot.channels.metrics import REFUSED
 from bot.channels.notice_page import PAGE, notice_page
+from bot.channels.promises import registry_of
 from bot.conversations.engine import Engine
 from bot.conversations.turns import Turns
 from bot.errors import HotlineError, Problem
@@ -130,8 +131,12 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
     app.state.sessions, app.state.readers, app.state.turns = sessions, readers, turns
     app.state.config = config
     unlimited = config.rate_limits == "off"
-    app.state.sent = TokenBuckets(10**9 if unlimited else config.messages_per_minute)
-    app.state.opened = TokenBuckets(10**9 if unlimited else config.conversations_per_minute)
+    app.state.sent = limiter(
+        "sent", 10**9 if unlimited else config.messages_per_minute, None, config.redis_url
+    )
+    app.state.opened = limiter(
+        "opened", 10**9 if unlimited else config.conversations_per_minute, None, config.redis_url
+    )
     _handlers(app)
     app.add_middleware(BodyLimit, upload=config.attachment_bytes + attachments.OVERHEAD)
 
@@ -174,9 +179,12 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
         checks = {"database": await asyncio.to_thread(ask), "engine": await engine.alive()}
         return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
 
+    promises = registry_of(readers, turns.now)
+
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        now = generate_latest() + await asyncio.to_thread(generate_latest, promises)
+        return PlainTextResponse(now, media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:

@@ -11,10 +11,13 @@ import uuid
 import structlog
 import uvicorn
 
+from bot.channels import doors
 from bot.channels.actions_app import create_actions_app
 from bot.channels.app import create_app
 from bot.conversations.engine import EngineFailed, HttpEngine
 from bot.logs import configure
+from bot.outbox.departments import department_adapters
+from bot.outbox.worker import Worker
 from bot.policy import load
 from bot.settings import Settings, settings
 
@@ -37,6 +40,8 @@ async def serve(config: Settings) -> None:
     app = create_app(config, engine)
     warm = asyncio.create_task(_warm(engine))
     app.state.warm = warm
+    adapters = doors.adapters(config, app.state.readers) | department_adapters(config)
+    sending = asyncio.create_task(Worker(app.state.sessions, adapters, name="gateway").run())
     public = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -45,6 +50,8 @@ async def serve(config: Settings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=config.behind_proxy,
+            forwarded_allow_ips="127.0.0.1",
             timeout_graceful_shutdown=5,
         )
     )
@@ -73,6 +80,8 @@ async def serve(config: Settings) -> None:
     await public.serve()
     actions.should_exit = True
     warm.cancel()
+    # What it was sending goes out again under the same id when its lease ends.
+    sending.cancel()
     await inner
     await engine.close()
 
