@@ -15,7 +15,7 @@ export RASA_TELEMETRY_ENABLED := false
 export TF_CPP_MIN_LOG_LEVEL := 3
 export SQLALCHEMY_SILENCE_UBER_WARNING := 1
 
-.PHONY: help setup train widget run test test-service test-engine test-e2e eval bench lint format shell validate clean
+.PHONY: help setup train widget run cluster test test-service test-engine test-e2e eval bench lint format shell validate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ widget: .stamps/service ## build the chat widget, if anything it depends on has 
 
 run: setup ## everything on this machine: chat page http://127.0.0.1:8000/
 	@$(HOTLINE) up
+
+cluster: setup ## PostgreSQL, Redis, nginx, 2 engines, 2 gateways, 1 desk on this machine
+	@$(HOTLINE) cluster
 
 test: setup ## all tests: service, engine, end to end
 	$(MAKE) --no-print-directory test-service test-engine test-e2e

@@ -15,7 +15,7 @@ from typing import Annotated
 import httpx
 import typer
 
-from bot import cli_desk
+from bot import cli_desk, cli_export, cli_operations
 from bot.processes import ENGINE_BIN, QUIET, SetupError, Supervisor, model_path
 from bot.processes import train as train_model
 from bot.settings import ROOT, Settings, settings
@@ -28,6 +28,8 @@ db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(notice_app, name="notice")
 app.add_typer(db_app, name="db")
 cli_desk.add_to(app)
+app.add_typer(cli_export.export_app, name="export")
+app.add_typer(cli_operations.app)
 
 
 def _fail(error: Exception) -> typer.Exit:

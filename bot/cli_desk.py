@@ -99,16 +99,16 @@ def staff_password(username: str, stdin: STDIN = False) -> None:
     try:
         with sessions().begin() as session:
             staff = accounts.find_staff(session, username)
-            accounts.change_password(
-                session, staff, password, now=_now(), by="system", must_change=generated
-            )
+            accounts.change_password(session, staff, password, now=_now(), by="system", must_change=generated)
     except (HotlineError, StorageError) as error:
         raise _fail(error) from error
     typer.echo(f"{staff.username}" + (f"  新密码 {password}" if generated else "  已修改"))
 
 
 @staff_app.command("totp")
-def staff_totp(username: str, off: Annotated[bool, typer.Option("--off", help="switch it off")] = False) -> None:
+def staff_totp(
+    username: str, off: Annotated[bool, typer.Option("--off", help="switch it off")] = False
+) -> None:
     """Switch one-time codes on (prints the secret for the authenticator) or off."""
     try:
         with sessions().begin() as session:
@@ -218,7 +218,9 @@ def retention_export(phone: str) -> None:
 
 
 @retention_app.command("erase")
-def retention_erase(phone: str, reason: Annotated[str, typer.Option(help="why; kept in the audit log")]) -> None:
+def retention_erase(
+    phone: str, reason: Annotated[str, typer.Option(help="why; kept in the audit log")]
+) -> None:
     """Erase one person's closed matters, found by phone number (个人信息保护法 Art 47); open cases stay."""
     from bot.desk import retention
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
@@ -61,3 +63,30 @@ def doctor() -> None:
     broken = sum(f.level == medicine.BROKEN for f in found)
     typer.echo(f"共 {len(found)} 项，{broken} 项故障。")
     raise typer.Exit(1 if broken else 0)
+
+
+@app.command("cluster")
+def cluster_command() -> None:
+    """PostgreSQL, Redis, nginx, two engines, two gateways and a desk on this machine, until Ctrl-C."""
+    from bot.operations.cluster import Cluster
+    from bot.processes import SetupError, train
+
+    config = settings()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    running: Cluster | None = None
+    try:
+        running = Cluster(config, train(config))
+        typer.echo("== starting the cluster (about half a minute)")
+        running.start()
+        typer.echo(f"\n吉林12315智能助手  {running.url}/\n值班台            http://127.0.0.1:{config.desk_port}/")
+        typer.echo(f"日志 {running.folder / 'logs'}    Ctrl-C 停止")
+        sys.stdout.flush()
+        running.watch()
+    except SetupError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("\n== stopping")
+    finally:
+        if running:
+            running.stop()

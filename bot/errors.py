@@ -50,6 +50,9 @@ class Problem(Enum):
     LAST_ADMIN = (409, "至少要留一个可用的管理员账号。")
     SAME_PERSON = (409, "接班人和交班人不能是同一个人。")
     ALREADY_SIGNED = (409, "这份交接班记录已经签收。")
+    WRONG_LABEL = (422, "标注对不上：请核对意思、措施和问法，并去掉个人信息。")
+    UNKNOWN_REVIEW = (404, "没有找到这条待复核记录。")
+    ALREADY_EXPORTED = (409, "这条已经导出，不能再改。")
     INTERNAL = (500, "系统出了问题，请稍后重试。")
 
     @property

@@ -88,11 +88,18 @@ def _tools() -> str:
         return own
     found = f"{NODE_HOME / 'bin'}{os.pathsep}{own}"
     if _node_version(found) < MIN_NODE:
-        print(f"== Node {'.'.join(map(str, MIN_NODE))} is not installed: fetching it into .uv/node", flush=True)
+        print(
+            f"== Node {'.'.join(map(str, MIN_NODE))} is not installed: fetching it into .uv/node", flush=True
+        )
         _run([sys.executable, "-m", "venv", str(NODE_HOME)], dict(os.environ))
-        _run([str(NODE_HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", NODE_WHEEL], dict(os.environ))
+        _run(
+            [str(NODE_HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", NODE_WHEEL],
+            dict(os.environ),
+        )
     if _node_version(found) < MIN_NODE:
-        raise SetupError("The widget needs Node 20.19 or newer with npm, which could not be fetched; install it.")
+        raise SetupError(
+            "The widget needs Node 20.19 or newer with npm, which could not be fetched; install it."
+        )
     return found
 
 

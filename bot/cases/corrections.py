@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bot.cases.fields import Entity, corrected_phone, digit_runs
+from bot.cases.fields import Entity, corrected_phone, digit_runs, wording
 from bot.cases.hearing import Clause, clauses, hear, told
 from bot.cases.replies import bare, wants
 from bot.cases.shapes import is_filler
@@ -82,6 +82,8 @@ def find(
     """The correction in `text`, or None. While a story is told only clear ones about filled fields count."""
     if re.search("对不对|是不是|对吗", text):
         return None  # Asked, not said.
+    if found := _labelled(text, filled, allowed):
+        return found
     if found := _pair(text, filled, allowed, reviewing):
         return found
     cut = clauses(text, entities)
@@ -106,6 +108,18 @@ def find(
     ):
         return _from(guess, text, cut, 0, entities, filled) if cut else None
     return None
+
+
+def _labelled(text: str, filled: dict[str, str], allowed: list[str]) -> Correction | None:
+    """被投诉方改为……: a line of the summary by its very label, as the intake card of a page sends it."""
+    label, said, value = text.strip().partition("改为")
+    names = [n for n in allowed if n != "anonymous" and label in wording()["fields"][n]["label"].values()]
+    if not said or not value.strip() or not names:
+        return None
+    if names[0] == "phone":
+        check = corrected_phone(filled.get("phone", ""), value)
+        return Correction("phone", check.value, problem=check.problem)
+    return Correction(names[0], value.strip())
 
 
 def _rest(cut: list[Clause], used: range, spelling: bool = False) -> str:

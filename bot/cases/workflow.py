@@ -334,6 +334,13 @@ def do_withdraw(session: Session, number: str, *, actor: str, now: datetime, rea
     return case
 
 
+def do_ask_follow_up(session: Session, number: str, *, actor: str, now: datetime) -> Case:
+    """The answer was told to the citizen; a 回访 is due."""
+    case = locked(session, number)
+    change(session, case, "ask_follow_up", actor=actor, now=now)
+    return case
+
+
 def do_archive(
     session: Session, number: str, *, actor: str, now: datetime, reason: str | None = None
 ) -> Case:

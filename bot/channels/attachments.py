@@ -90,7 +90,9 @@ def _keep(request: Request, conversation_id: str, upload: attachments.Upload) ->
             )
             if path is not None and conversation.owner == "bot":
                 said = KEPT.format(name=stored["name"])
-                log.append(session, conversation, "system", log.Reply(text=said, answer={}), now, reply_to=message)
+                log.append(
+                    session, conversation, "system", log.Reply(text=said, answer={}), now, reply_to=message
+                )
             shown = log.as_json(message)
     except BaseException:
         if path is not None:

@@ -66,7 +66,7 @@ def _take(app: FastAPI, session: Session, incoming: Incoming) -> Message:
     text, picked = menu.pressed(session, conversation.id, incoming.text, phone)
     inbound = log.InboundMessage(conversation.id, incoming.channel, incoming.external_id, text, picked)
     message, _ = log.accept(session, inbound, now)
-    answer = _own_answer(app, row, conversation, incoming, text)
+    answer = _own_answer(app, session, row, conversation, incoming, text)
     if answer is not None:
         said = [simple("chitchat", answer)] if answer else []
         log.answer(session, message.id, said, dict(conversation.state or {}), now)
@@ -74,12 +74,12 @@ def _take(app: FastAPI, session: Session, incoming: Incoming) -> Message:
 
 
 def _own_answer(
-    app: FastAPI, row: Address, conversation: Conversation, incoming: Incoming, text: str
+    app: FastAPI, session: Session, row: Address, conversation: Conversation, incoming: Incoming, text: str
 ) -> str | None:
     """The words that the channel itself answers with, empty for silence; `None` when the turn has to answer."""
     say: dict[str, Any] = notices.wording()["say"]
     if word := notices.command(text):
-        return notices.obey(row, word, app.state.turns.now())
+        return notices.obey(session, row, word, app.state.turns.now())
     if incoming.unread:
         return "" if conversation.owner == "person" else str(say[incoming.unread])
     if conversation.owner == "person" or emergency.check(text) is not None:

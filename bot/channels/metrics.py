@@ -15,3 +15,11 @@ TURN_SECONDS = Histogram(
     "From a stored message to its stored replies",
     buckets=(0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
+COPILOT_SECONDS = Histogram(
+    "hotline_copilot_seconds",
+    "From an agent's words to the copilot's suggestions",
+    buckets=(0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+COPILOT_OUTCOMES = Counter(
+    "hotline_copilot_outcomes_total", "What agents made of suggestions", ["kind", "outcome"]
+)

@@ -44,12 +44,14 @@ def _locked(session: Session, conversation_id: str) -> None:
 async def rate(request: Request, opened: Access, body: RatingRequest) -> Response:
     """One a conversation; a second call changes it. Personal numbers in the comment are masked."""
     state = request.app.state
-    comment = mask_text(body.comment.replace("\x00", "").encode("utf-8", "ignore").decode().strip()) or None
+    comment = mask_text(body.comment.replace("\x00", "").strip()) or None
 
     def work() -> None:
         with state.sessions.begin() as session:
             _locked(session, opened.id)
-            row = Rating(conversation_id=opened.id, score=body.score, comment=comment, created_at=state.turns.now())
+            row = Rating(
+                conversation_id=opened.id, score=body.score, comment=comment, created_at=state.turns.now()
+            )
             session.merge(row)
 
     await asyncio.to_thread(work)

@@ -51,6 +51,11 @@ def address_of(session: Session, conversation: Conversation) -> Address | None:
     )
 
 
+def lane_of(address: Address) -> str:
+    """What is said to one address goes out in order."""
+    return f"{address.channel}:{address.address_hash}"
+
+
 def _hidden(session: Session, conversation: Conversation) -> list[str]:
     """The citizen's own particulars of the record being taken: they never stand in an SMS."""
     draft = current_draft(session, conversation.id)
@@ -82,7 +87,7 @@ def queue(
     return enqueue(
         session,
         kind=conversation.channel,
-        lane=f"{conversation.channel}:{address.address_hash}",
+        lane=lane_of(address),
         dedupe_key=f"reply:{message.id}",
         target={"address": address.id},
         payload={"message": message.id, "hidden": _hidden(session, conversation)},

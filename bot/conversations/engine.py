@@ -37,19 +37,26 @@ class Engine(Protocol):
 
 
 class HttpEngine:
-    """The engine's channel `bot.engine.channel`."""
+    """The engine's channel `bot.engine.channel`, on one engine or several: they keep nothing, so turns go round."""
 
     def __init__(self, url: str, token: str, timeout: float) -> None:
-        """`timeout`: seconds for a whole turn."""
+        """`url`: base URLs separated by commas. `timeout`: seconds for a whole turn."""
         self._timeout = timeout
-        self._client = httpx.AsyncClient(
-            base_url=url, headers={"X-Hotline-Token": token}, timeout=timeout, trust_env=False
-        )
+        self._urls = [one.strip().rstrip("/") for one in url.split(",") if one.strip()]
+        if not self._urls:
+            raise ValueError("no engine: HOTLINE_ENGINE_URL is empty")
+        self._next = 0
+        self._client = httpx.AsyncClient(headers={"X-Hotline-Token": token}, timeout=timeout, trust_env=False)
+
+    def _round(self) -> list[str]:
+        self._next = (self._next + 1) % len(self._urls)
+        return self._urls[self._next :] + self._urls[: self._next]
 
     async def turn(
         self, conversation_id: str, message_id: str, text: str, context: dict[str, Any]
     ) -> Decision:
-        """One turn; never retried, since the caller decides what a failure means."""
+        """One turn. An engine that cannot be reached is passed over; a turn that was begun is never repeated,
+        since the caller decides what its failure means."""
         body = {
             "conversation_id": conversation_id,
             "message_id": message_id,
@@ -59,19 +66,32 @@ class HttpEngine:
         try:
             # httpx bounds each read; a slow trickle must not hold the citizen longer than the whole bound.
             async with asyncio.timeout(self._timeout):
-                response = await self._client.post("/webhooks/turn/webhook", json=body)
+                response = await self._post(body)
             response.raise_for_status()
             data = response.json()
             return Decision(list(data["replies"]), dict(data["reading"]), list(data["entities"]))
         except (TimeoutError, httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise EngineFailed(f"{type(error).__name__}: {error}") from error
 
+    async def _post(self, body: dict[str, Any]) -> httpx.Response:
+        urls = self._round()
+        for url in urls:
+            try:
+                return await self._client.post(f"{url}/webhooks/turn/webhook", json=body)
+            except httpx.ConnectError:
+                if url == urls[-1]:
+                    raise
+        raise AssertionError("unreachable")
+
     async def alive(self) -> bool:
-        """Whether the channel's health answer comes."""
-        try:
-            return (await self._client.get("/webhooks/turn/", timeout=2.0)).status_code == 200
-        except httpx.HTTPError:
-            return False
+        """Whether one of the engines answers."""
+        for url in self._round():
+            try:
+                if (await self._client.get(f"{url}/webhooks/turn/", timeout=2.0)).status_code == 200:
+                    return True
+            except httpx.HTTPError:
+                continue
+        return False
 
     async def close(self) -> None:
         """Close the connections."""

@@ -22,9 +22,11 @@ from bot.cases.calendar import local_date
 from bot.cases.models import REGISTERED, Case, CaseType
 from bot.conversations import addresses, log
 from bot.conversations.compose import payload_of
-from bot.conversations.delivery import NOTICE
+from bot.conversations.delivery import NOTICE, lane_of
 from bot.conversations.log import Choice, Reply
 from bot.conversations.models import Address, Conversation, Message
+from bot.outbox.models import Delivery
+from bot.outbox.queue import cancel
 from bot.settings import settings
 
 _MOBILE = re.compile(r"1[3-9]\d{9}")
@@ -48,9 +50,15 @@ def command(text: str) -> str:
     return next((key for key, words in wording()["words"].items() if said in map(bare, words)), "")
 
 
-def obey(row: Address, word: str, now: datetime) -> str:
-    """Carry out a command and give the words that confirm it."""
+def obey(session: Session, row: Address, word: str, now: datetime) -> str:
+    """Carry out a command and give the words that confirm it. A notice that waits (quiet hours) is taken back."""
     row.opted_out_at = now if word == "stop" else None
+    if word == "stop":
+        notices = select(Delivery.id).where(
+            Delivery.lane == lane_of(row), Delivery.state == "pending", Delivery.case_number.is_not(None)
+        )
+        for id in session.scalars(notices).all():
+            cancel(session, id)
     return str(wording()["say"]["stopped" if word == "stop" else "started"])
 
 

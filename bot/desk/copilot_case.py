@@ -25,6 +25,7 @@ TYPES = {
 # A message that wants its money back and the shop punished holds both (总局令第121号 Art 9: handle each).
 _PUNISH = pattern(r"举报|查处|(去|得|要|来)查(查|一下|他|它)?|罚(他|款|它)|取缔")
 _REDRESS = pattern(r"赔|退(钱|款|货|我|还)|换(一|个|新)|投诉")
+HIDDEN = {"name": 1, "address": 3}  # characters of a stored value that are shown
 SURE = 0.6  # Under this it may as well be an enquiry; an answer inside an intake is part of it in any case.
 RIVAL = 0.25  # From here on the likeliest case is shown beside an enquiry.
 
@@ -129,12 +130,19 @@ def shown(told: Told) -> dict[str, Any]:
 
 
 def _field(told: Told, name: str, value: str) -> dict[str, Any]:
-    masked = mask_phone(value) if name == "phone" else mask_text(value)
+    span = _span(told, name, value)
+    if name == "phone":
+        shown = mask_phone(value)
+    elif span is None and name in HIDDEN:
+        # Not from what the agent typed but from the stored draft: a look at it belongs into the audit log.
+        shown = value[: HIDDEN[name]] + "***"
+    else:
+        shown = mask_text(value)
     return {
         "field": name,
         "label": fields.label(name, told.draft.type),
-        "value": masked,
-        "span": _span(told, name, value),
+        "value": shown,
+        "span": span,
         "source": source("intake"),
     }
 

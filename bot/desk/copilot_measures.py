@@ -67,7 +67,7 @@ def _fitting(pack: Pack, heard: Heard) -> list[Fit]:
     return [fit for fit in weigh(load_guide(), told, pack) if fit.status != "no" and not fit.general]
 
 
-def spoken(pack: Pack, part: answers.Section, state: str) -> str:
+def spoken(part: answers.Section, state: str) -> str:
     """A short answer for the phone: conditions with the benefit, what stays open, the validity line."""
     words = phrases()["say"]
     say = part.say.rstrip()
@@ -117,7 +117,7 @@ def _measure(pack: Pack, heard: Heard, number: int, score: float | None) -> dict
         "silent_on": silent,
         "validity": {"state": state, "line": validity.sentences[state], "source": validity.quote},  # type: ignore[index]
         "withdrawn": stopped,
-        "say": phrases()["say"]["withdrawn"] if stopped else spoken(pack, part, state),
+        "say": phrases()["say"]["withdrawn"] if stopped else spoken(part, state),
         "staff_notes": [
             {"text": n.text, "source": n.source, "verified": n.verified_by is not None}
             for n in measure.staff_notes

@@ -206,8 +206,6 @@ def _waits_since(session: Session, conversation: Conversation) -> datetime | Non
     )
     if spoken is None and session.scalar(asked.limit(1)):
         return claimed_at
-    mine = said.where(
-        Message.author == "user", Message.seq > (spoken or 0), Message.created_at >= claimed_at
-    )
+    mine = said.where(Message.author == "user", Message.seq > (spoken or 0), Message.created_at >= claimed_at)
     first = session.scalar(mine.order_by(Message.seq).limit(1))
     return first.created_at if first else None

@@ -65,6 +65,8 @@ def metadata(
         return known | {"facet": facet or "what"} | ({} if specified else {"specified": False})
     if act in ("notice", "followup"):
         return {"facet": facet} if facet else {}
+    if act == "oos":
+        return {"topic": "misc"}
     return {"topic": facet} if facet else {}
 
 

@@ -7,7 +7,6 @@ question to a person, not a change of the text (个人信息保护法 Art 4: wha
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 
 from sqlalchemy import select
@@ -18,7 +17,13 @@ from bot.crypto import mask_text
 
 # Placeholders as people say them: the models must not learn brackets or asterisks.
 SOMEBODY, FIRM, PLACE, NUMBER = "某某", "某单位", "某地", "某号码"
-FIELDS = {"name": SOMEBODY, "company": FIRM, "respondent": FIRM, "address": PLACE, "respondent_address": PLACE}
+FIELDS = {
+    "name": SOMEBODY,
+    "company": FIRM,
+    "respondent": FIRM,
+    "address": PLACE,
+    "respondent_address": PLACE,
+}
 
 _SURNAMES = (
     "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴"
@@ -47,9 +52,8 @@ _LEFT = {
 
 def scrub(text: str, known: Iterable[tuple[str, str]] = ()) -> str:
     """`text` on one line without numbers, names and what `known` gives as (field, value)."""
-    flat = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip()
+    flat = re.sub(r"\s+", " ", text).strip()
     for field, value in sorted(known, key=lambda pair: -len(pair[1])):
-        value = unicodedata.normalize("NFKC", value)
         if field in FIELDS and len(value) >= 2:
             flat = flat.replace(value, FIELDS[field])
     flat = _MASKED.sub(NUMBER, mask_text(flat))

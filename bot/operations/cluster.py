@@ -271,6 +271,15 @@ class Cluster:
         for number in range(GATEWAYS):
             self.replace_gateway(number)
 
+    def watch(self) -> None:
+        """Start again what ends by itself, until interrupted."""
+        while True:
+            time.sleep(0.5)
+            for child in self.children.values():
+                if not child.alive():
+                    print(f"== {child.name} ended; starting it again (see {child.log})", flush=True)
+                    child.start()
+
     def stop(self) -> None:
         """Stop all, the doors first, the database last."""
         order = ["nginx", "desk", *(f"gateway{n}" for n in range(GATEWAYS))]

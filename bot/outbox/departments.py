@@ -171,7 +171,7 @@ class DepartmentAdapter:
             "Content-Type": "application/json; charset=utf-8",
             "X-Hotline-Delivery": delivery.delivery_id,
             "X-Hotline-Timestamp": timestamp,
-            "X-Hotline-Signature": f"sha256={signature(secret, timestamp, body)}",
+            "X-Hotline-Signature": signature(secret, timestamp, body),
         }
         try:
             async with httpx.AsyncClient(timeout=self._timeout, trust_env=False) as http:

@@ -68,9 +68,7 @@ def on_duty(session: Session, at: datetime) -> dict[str, Staff | None]:
             select(Shift.post, Staff)
             .join(Staff, Staff.id == Shift.staff_id)
             .where(Shift.day == day, Shift.period == period, Staff.active.is_(True))
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     return {post: held.get(post) for post in POSTS}
 

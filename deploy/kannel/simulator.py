@@ -38,14 +38,18 @@ def _quoted(data: bytes) -> str:
     return urllib.parse.quote(data, safe="")
 
 
+def _unquoted(text: bytes) -> bytes:
+    return urllib.parse.unquote_to_bytes(text.replace(b"+", b" "))
+
+
 def _decoded(line: bytes) -> Part | None:
     found = _GOT.search(line)
     if found is None:
         return None
     sender, to, rest = found[1].decode(), found[2].decode(), found[3].split(b" ")
     kinds = dict(zip(rest[::2], rest[1::2]))
-    body = urllib.parse.unquote_to_bytes(kinds.get(b"ucs-2") or kinds.get(b"data") or b"")
-    header = urllib.parse.unquote_to_bytes(kinds.get(b"udh", b""))
+    body = _unquoted(kinds.get(b"ucs-2") or kinds.get(b"data") or b"")
+    header = _unquoted(kinds.get(b"udh", b""))
     if b"text" in kinds:
         return Part(sender, to, urllib.parse.unquote_plus(kinds[b"text"].decode()))
     text = body.decode("utf-16-be", "replace")

@@ -126,6 +126,7 @@ class Ours(Instance):
             "HOTLINE_ENGINE_PORT": str(self.engine_port),
             "HOTLINE_ACTIONS_PORT": str(self.actions_port),
             "HOTLINE_RATE_LIMITS": "off",
+            "HOTLINE_DESK": "off",
         }
         return [sys.executable, "-m", "bot.cli", "up"], ROOT, environment
 

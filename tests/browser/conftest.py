@@ -13,8 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
+from sqlalchemy import select
 
+from bot.conversations.compose import payload_of
+from bot.conversations.log import Reply, append
+from bot.conversations.models import Conversation, Message
 from bot.widget_build import WIDGET, build_widget
 from tests.harness import Hotline
 
@@ -74,7 +78,11 @@ class Gateway:
     def start(self) -> None:
         """Listen; on the same port as before."""
         config = uvicorn.Config(
-            self.hotline.app, port=self.port, log_config=None, timeout_graceful_shutdown=1, timeout_keep_alive=1
+            self.hotline.app,
+            port=self.port,
+            log_config=None,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=1,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=asyncio.run, args=(self._server.serve(),), daemon=True)
@@ -97,13 +105,27 @@ class Gateway:
 
     def texts(self, author: str) -> list[str]:
         """What `author` has said, over all conversations."""
-        from sqlalchemy import select
-
-        from bot.conversations.models import Message
-
         with self.hotline.readers() as session:
             query = select(Message).where(Message.author == author).order_by(Message.created_at, Message.seq)
             return [message.body for message in session.scalars(query)]
+
+    def conversations(self) -> list[str]:
+        """Their ids, the oldest first."""
+        with self.hotline.readers() as session:
+            return list(session.scalars(select(Conversation.id).order_by(Conversation.created_at)))
+
+    def add(self, author: str, text: str, kind: str = "chitchat", **more: Any) -> None:
+        """A message of the bot, of staff or of the system in the newest conversation, as another process adds it."""
+        reply = Reply(text=text, answer=payload_of(kind) if author == "bot" else {}, **more)
+        with self.hotline.sessions.begin() as session:
+            conversation = session.get_one(Conversation, self.conversations()[-1])
+            append(session, conversation, author, reply, self.hotline.clock())
+
+    def own(self, owner: str, name: str | None = None) -> None:
+        """Who has the newest conversation."""
+        with self.hotline.sessions.begin() as session:
+            conversation = session.get_one(Conversation, self.conversations()[-1])
+            conversation.owner, conversation.owner_name = owner, name
 
 
 @pytest.fixture
@@ -152,6 +174,39 @@ class Visit:
     @property
     def failed(self) -> Locator:
         return self.find(".waiting.failed")
+
+    @property
+    def choices(self) -> Locator:
+        return self.find(".choices button")
+
+    def refuse_once(self, status: int, code: str, message: str, **headers: str) -> list[dict[str, Any]]:
+        """The next message is refused; gives the bodies of all that are sent from now on."""
+        sent: list[dict[str, Any]] = []
+
+        def route(each: Route) -> None:
+            if each.request.method != "POST":
+                return each.continue_()
+            sent.append(each.request.post_data_json)
+            if len(sent) > 1:
+                return each.continue_()
+            error = {"error": {"code": code, "message": message}}
+            return each.fulfill(status=status, json=error, headers=headers)
+
+        self.page.route("**/messages*", route)
+        return sent
+
+    def lose_responses(self, count: int = 1) -> None:
+        """The server gets the next messages; their responses are lost on the way."""
+        lost: list[Route] = []
+
+        def route(each: Route) -> None:
+            if each.request.method != "POST" or len(lost) >= count:
+                return each.continue_()
+            lost.append(each)
+            each.fetch()
+            return each.abort()
+
+        self.page.route("**/messages*", route)
 
     def violations(self) -> list[str]:
         """What axe-core finds against WCAG 2 A and AA."""

@@ -49,7 +49,9 @@ async def test_metrics_count_what_happened(hotline):
     assert all(name in shown for name, _ in names)
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/static/chat.js", "/api/v1/nothing", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/static/notice.css", "/widget.js", "/api/v1/nothing", "/openapi.json"]
+)
 async def test_every_response_is_fenced_in(hotline, path):
     headers = (await hotline.http.get(path)).headers
     assert "default-src 'none'" in headers["content-security-policy"]

@@ -69,7 +69,11 @@ def test_a_label_that_begins_with_a_digit_is_set_apart():
 
 
 def test_a_long_answer_keeps_its_validity_and_the_person():
-    text = written("一句话。" * 80 + "※现行办法请人工确认", [*(Key(str(i), "选" * 20, "") for i in range(1, 9)), HUMAN], signature=SIGN)
+    text = written(
+        "一句话。" * 80 + "※现行办法请人工确认",
+        [*(Key(str(i), "选" * 20, "") for i in range(1, 9)), HUMAN],
+        signature=SIGN,
+    )
     assert parts(text) <= 3
     assert "…※现行办法请人工确认\n回复" in text
     assert text.endswith("0人工")
@@ -124,13 +128,15 @@ def test_no_reply_of_an_intake_shows_who_the_citizen_is(dialogue):
     for turn in dialogue["turns"]:
         said = intake.Turn(
             text=turn["t"], act=turn.get("a", "inform"), field=turn.get("f", ""),
-            entities=[Entity(entity=e[0], value=e[1], start=e[2], end=e[3]).model_dump() for e in turn.get("e", [])],
+            entities=[Entity(entity=e[0], value=e[1], start=e[2], end=e[3]) for e in turn.get("e", [])],
         )  # fmt: skip
         step = intake.begin(dialogue["type"], said) if draft is None else intake.advance(draft, said)
         draft = step.draft
         hidden = [v for k, v in draft.fields.items() if k in ("name", "phone", "address")]
         asked = short_question(draft) if step.question else ""
-        keys = menu.keys({"choices": [{"label": c} for c in (step.question.choices if step.question else [])]})
+        keys = menu.keys(
+            {"choices": [{"label": c} for c in (step.question.choices if step.question else [])]}
+        )
         text = written("\n".join([*step.say, asked]), keys, signature=SIGN, hidden=hidden)
         assert parts(text) <= 3
         sent.append((text, hidden))

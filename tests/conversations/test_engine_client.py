@@ -86,3 +86,60 @@ async def test_alive_asks_the_channels_health():
         await engine(lambda request: httpx.Response(200 if request.method == "GET" else 500)).alive() is True
     )
     assert await engine(lambda _: httpx.Response(503)).alive() is False
+
+
+def several(handler):
+    made = HttpEngine("http://one.test, http://two.test/", "secret", 1.0)
+    made._client._transport = httpx.MockTransport(handler)
+    return made
+
+
+async def test_turns_go_round_the_engines():
+    seen = []
+
+    def handler(request):
+        seen.append(request.url.host)
+        return httpx.Response(200, json=GOOD)
+
+    engines = several(handler)
+    for n in range(4):
+        await engines.turn("c1", f"m{n}", "你好", {})
+    assert seen == ["two.test", "one.test"] * 2
+
+
+async def test_an_engine_that_is_down_is_passed_over():
+    def handler(request):
+        if request.url.host == "one.test":
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, json=GOOD)
+
+    engines = several(handler)
+    for n in range(3):
+        assert (await engines.turn("c1", f"m{n}", "你好", {})).payloads == GOOD["replies"]
+    assert await engines.alive() is True
+
+
+async def test_a_turn_that_was_begun_is_not_begun_again_elsewhere():
+    seen = []
+
+    def handler(request):
+        seen.append(request.url.host)
+        raise httpx.ReadError("gone in the middle")
+
+    with pytest.raises(EngineFailed, match="ReadError"):
+        await several(handler).turn("c1", "m1", "你好", {})
+    assert len(seen) == 1
+
+
+async def test_with_all_engines_down_the_turn_fails():
+    def handler(request):
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(EngineFailed, match="ConnectError"):
+        await several(handler).turn("c1", "m1", "你好", {})
+    assert await several(handler).alive() is False
+
+
+def test_no_engine_at_all_is_said_at_once():
+    with pytest.raises(ValueError, match="HOTLINE_ENGINE_URL"):
+        HttpEngine(" , ", "secret", 1.0)

@@ -12,6 +12,7 @@ from bot.settings import Settings
 from bot.staff import accounts, passwords
 from bot.staff.models import Role, Staff
 from bot.storage import make_engine, make_sessions
+from tests.cases.conftest import database_url, engine, postgres, sessions  # noqa: F401
 from tests.harness import Clock, ScriptedEngine
 
 PASSWORD = "Mei-Hua 2026 xue"

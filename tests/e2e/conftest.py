@@ -84,7 +84,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     home: Path = tmp_path_factory.mktemp("home")
     config = Settings(
         home=home, model=Path(os.environ.get("HOTLINE_MODEL") or ROOT / "models"), database_url="", key="", engine_url="", rate_limits="off", debug=False,
-        port=free_port(), engine_port=free_port(), actions_port=free_port(),
+        port=free_port(), engine_port=free_port(), actions_port=free_port(), desk_port=free_port(),
     )  # fmt: skip
     model = train(config)
     upgrade(config.database)

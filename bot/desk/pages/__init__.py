@@ -23,22 +23,7 @@ from bot.desk.pages.live import Board
 from bot.desk.pages.seat import Desk
 
 ASSETS = Path(__file__).parent / "assets"
-PAGES = (
-    "queue",
-    "conversations",
-    "conversation",
-    "cases",
-    "case",
-    "phone",
-    "roster",
-    "reviews",
-    "figures",
-    "switches",
-    "audit_log",
-    "accounts",
-    "dead_letters",
-    "retention",
-)
+PAGES = ("queue", "conversation")
 FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0b5cab"/>'
     '<circle cx="16" cy="16" r="8" fill="none" stroke="white" stroke-width="3"/></svg>'
@@ -61,7 +46,9 @@ class Carry:
 def mount(app: FastAPI) -> None:
     """Put the pages onto the desk's application; `app.state` must hold sessions, readers, now, engine and config."""
     news = News(app.state.readers)
-    desk = Desk(app.state.sessions, app.state.readers, app.state.now, app.state.engine, app.state.config, news)
+    desk = Desk(
+        app.state.sessions, app.state.readers, app.state.now, app.state.engine, app.state.config, news
+    )
     desk.board = Board(desk)
     app.state.desk, app.state.news = desk, news
     for name in PAGES:
@@ -70,7 +57,9 @@ def mount(app: FastAPI) -> None:
     @app.get("/desk-assets/{name}", include_in_schema=False)
     async def asset(name: str) -> FileResponse:
         known = {path.name for path in ASSETS.iterdir()}
-        return FileResponse(ASSETS / (name if name in known else "desk.css"), status_code=200 if name in known else 404)
+        return FileResponse(
+            ASSETS / (name if name in known else "desk.css"), status_code=200 if name in known else 404
+        )
 
     app.add_middleware(Carry, desk=desk)
     ui.run_with(

@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 from bot.cases import search
 from bot.cases.calendar import local_date
 from bot.conversations import ownership, switches
-from bot.conversations.models import CallBack, Conversation, Message
+from bot.conversations.models import CallBack, Conversation, HandOver, Message
 from bot.conversations.ownership import Waiting
 from bot.conversations.switches import Switches
 from bot.crypto import mask_phone, mask_text
+from bot.desk.models import Page
 from bot.desk.pages.rows import CaseRow, case_row
 from bot.staff import roster
 
@@ -72,6 +73,15 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Ring:
+    """A call (呼叫) that nobody has acknowledged; to everyone without `staff_id`."""
+
+    page_id: int
+    staff_id: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Picture:
     """What the board shows. Lists hold at most 100 entries; counts of cases end at 10,000."""
 
@@ -79,16 +89,21 @@ class Picture:
     last: dict[str, Line] = field(default_factory=dict)
     held: tuple[Held, ...] = ()
     calls: tuple[Call, ...] = ()
+    rings: tuple[Ring, ...] = ()
     duty: dict[str, str] = field(default_factory=dict)  # post -> name, only posts that are filled
     period: str = ""
-    switches: Switches = Switches()
-    counts: search.Counts = search.Counts(0, 0, 0, 0)
+    switches: Switches = field(default_factory=Switches)
+    counts: search.Counts = field(default_factory=lambda: search.Counts(0, 0, 0, 0))
     urgent: tuple[CaseRow, ...] = ()
     due: tuple[CaseRow, ...] = ()
 
     def mine(self, staff_id: str) -> list[Held]:
         """The conversations of one staff member."""
         return [one for one in self.held if one.owner_id == staff_id]
+
+    def rings_for(self, staff_id: str) -> bool:
+        """Whether a call rings for somebody."""
+        return any(ring.staff_id in (None, staff_id) for ring in self.rings)
 
 
 def last_lines(session: Session, conversation_ids: list[str]) -> dict[str, Line]:
@@ -126,11 +141,19 @@ def talks(session: Session, now: datetime, before: Picture) -> Picture:
     )
     last = last_lines(session, [w.conversation_id for w in waiting] + [c.id for c in owned])
     held = tuple(
-        Held(c.id, c.channel, c.owner_id or "", c.owner_name or "", c.claimed_at, last.get(c.id)) for c in owned
+        Held(c.id, c.channel, c.owner_id or "", c.owner_name or "", c.claimed_at, last.get(c.id))
+        for c in owned
     )
     open_calls = select(CallBack).where(CallBack.state == "open").order_by(CallBack.due_at).limit(100)
     calls = tuple(
-        Call(row.id, row.conversation_id, mask_phone(row.phone), row.due_at) for row in session.scalars(open_calls)
+        Call(row.id, row.conversation_id, mask_phone(row.phone), row.due_at)
+        for row in session.scalars(open_calls)
+    )
+    rings = session.execute(
+        select(Page.id, Page.staff_id, Page.created_at)
+        .join(HandOver, HandOver.id == Page.hand_over_id)
+        .where(HandOver.state == "waiting", Page.acknowledged_at.is_(None))
+        .order_by(Page.id)
     )
     duty = {post: who.name for post, who in roster.on_duty(session, now).items() if who}
     return replace(
@@ -139,6 +162,7 @@ def talks(session: Session, now: datetime, before: Picture) -> Picture:
         last=last,
         held=held,
         calls=calls,
+        rings=tuple(Ring(*row) for row in rings),
         duty=duty,
         period=roster.period_at(now)[1],
         switches=switches.snapshot(session),
@@ -153,9 +177,12 @@ def cases(session: Session, now: datetime, before: Picture) -> Picture:
         before,
         counts=search.counts(session, today),
         urgent=tuple(
-            case_row(c, today) for c in search.cases(session, some, today=today, order="urgent", limit=30).cases
+            case_row(c, today)
+            for c in search.cases(session, some, today=today, order="urgent", limit=30).cases
         ),
-        due=tuple(case_row(c, today) for c in search.cases(session, some, today=today, order="due", limit=30).cases),
+        due=tuple(
+            case_row(c, today) for c in search.cases(session, some, today=today, order="due", limit=30).cases
+        ),
     )
 
 

@@ -46,7 +46,9 @@ class Desk:
     news: News
     board: Board | None = None
     _open: Counter[str] = field(default_factory=Counter)  # log-in -> open pages
-    _hand: dict[str, datetime] = field(default_factory=dict)  # log-in -> when somebody last moved a hand there
+    _hand: dict[str, datetime] = field(
+        default_factory=dict
+    )  # log-in -> when somebody last moved a hand there
     _noted: dict[str, datetime] = field(default_factory=dict)
 
     def sat_down(self, token: str) -> None:
@@ -140,9 +142,7 @@ class Seat:
             self.desk.board.poke()
         return result
 
-    def record(
-        self, session: Session, action: str, subject: str, now: datetime, **detail: Any
-    ) -> None:
+    def record(self, session: Session, action: str, subject: str, now: datetime, **detail: Any) -> None:
         """An entry of the audit log."""
         audit.record(session, self.actor, action, subject, detail or None, now=now)
 

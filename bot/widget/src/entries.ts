@@ -10,6 +10,8 @@ export interface Entry {
   message?: Message;
   item?: Item;
   own: boolean;
+  /** What of an item is seen; an item changes in place. */
+  drawn?: string;
   at: number;
   time: boolean;
 }
@@ -17,7 +19,7 @@ export interface Entry {
 export function entriesOf(hotline: Hotline): Entry[] {
   const found: Entry[] = [];
   let shown: number | null = null;
-  const add = (key: string, own: boolean, at: number, what: Pick<Entry, "message" | "item">) => {
+  const add = (key: string, own: boolean, at: number, what: Pick<Entry, "message" | "item" | "drawn">) => {
     const time = showsTime(at, shown);
     if (time) shown = at;
     found.push({ key, own, at, time, ...what });
@@ -31,7 +33,7 @@ export function entriesOf(hotline: Hotline): Entry[] {
   const addItems = (fits: (item: Item) => boolean) => {
     for (const item of waiting.filter(fits)) {
       waiting.splice(waiting.indexOf(item), 1);
-      add(item.id, true, item.at, { item });
+      add(item.id, true, item.at, { item, drawn: `${item.state} ${item.problem}` });
     }
   };
   const stored = new Set(hotline.log.map((message) => message.client_message_id));

@@ -33,6 +33,8 @@ export class Hotline {
   private started = false;
   private restoring = true;
   private waker = new AbortController();
+  private drawing = 0;
+  private sorted: Message[] | null = null;
   private typingTimer = 0;
   private ownerTimer = 0;
   private readonly listeners = new Set<() => void>();
@@ -46,8 +48,12 @@ export class Hotline {
     return () => this.listeners.delete(listener);
   }
 
+  /** Many messages at once are drawn once. */
   private changed(): void {
-    for (const listener of this.listeners) listener();
+    this.drawing ||= window.setTimeout(() => {
+      this.drawing = 0;
+      for (const listener of this.listeners) listener();
+    });
   }
 
   /** Begins to follow the conversation; opens one if there is none. */
@@ -74,15 +80,16 @@ export class Hotline {
 
   // -- reading ----------------------------------------------------------------------------------------
 
-  get log(): Message[] {
-    return [...this.messages.values()].sort((a, b) => a.seq - b.seq);
+  get log(): readonly Message[] {
+    this.sorted ??= [...this.messages.values()].sort((a, b) => a.seq - b.seq);
+    return this.sorted;
   }
 
   /** The buttons of the last turn; those of earlier turns are void (`next0` comes again with another meaning). */
   get choices(): Choice[] {
     if (this.outbox.some((item) => item.state !== "failed" && !item.isFile)) return [];
     const open = new Map<string, Choice>();
-    for (const message of this.log.reverse()) {
+    for (const message of [...this.log].reverse()) {
       if (message.author === "staff" || (message.author === "user" && !message.attachments?.length)) break;
       for (const choice of [...message.choices].reverse()) if (!open.has(choice.id)) open.set(choice.id, choice);
     }
@@ -94,6 +101,7 @@ export class Hotline {
       if (ordered || message.seq === this.cursor + 1) this.cursor = Math.max(this.cursor, message.seq);
       if (this.messages.has(message.seq)) continue;
       this.messages.set(message.seq, message);
+      this.sorted = null;
       if (message.author === "user") this.settle(message);
       else {
         this.setTyping("");
@@ -262,6 +270,7 @@ export class Hotline {
     this.cursor = 0;
     this.owner = BOT;
     this.messages.clear();
+    this.sorted = null;
     keep("localStorage", "hotline.conversation", null);
     for (const item of this.outbox) Object.assign(item, { after: 0, choice: undefined });
     this.waker.abort();

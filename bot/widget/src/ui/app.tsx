@@ -117,13 +117,15 @@ function Panel({ hotline, options, host, onClose }: Props & { onClose: () => voi
     setDraft(text);
     keep("localStorage", "hotline.draft", text || null);
   };
+  const written = useRef(draft);
+  written.current = draft;
   const say = (text: string, choice?: string) => {
     hotline.say(text, choice);
     if (matchMedia("(pointer: fine)").matches) setFocus((count) => count + 1);
   };
   const edit = (item: Item) => {
     hotline.withdraw(item);
-    type(item.text + (draft && `\n${draft}`));
+    type(item.text + (written.current && `\n${written.current}`));
     setFocus((count) => count + 1);
   };
   const key = (event: KeyboardEvent) => {

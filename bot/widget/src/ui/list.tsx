@@ -94,7 +94,7 @@ export function List({ hotline, acts, children }: Props) {
         )}
         {children}
         {hotline.typing && (
-          <div class="typing Message left" aria-hidden="true">
+          <div class="typist Message left" aria-hidden="true">
             <Typing />
           </div>
         )}

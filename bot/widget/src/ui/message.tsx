@@ -1,5 +1,6 @@
 /** One line of the list: time, avatar, bubble or card, and how far a sent message is. */
 
+import { memo } from "preact/compat";
 import { Bubble, FileCard, Icon, SystemMessage } from "@chatui/core";
 import type { Entry } from "../entries";
 import type { Hotline } from "../hotline";
@@ -31,7 +32,17 @@ interface Props {
   staffName: string | null;
 }
 
-export function Message(props: Props) {
+/** Drawn again only when something of it has changed: a log may be long. */
+export const Message = memo(Line, (before, now) => {
+  const same = (each: (props: Props) => unknown) => each(before) === each(now);
+  const choices = (props: Props) => props.choices.map((choice) => choice.id).join();
+  return (
+    same((each) => each.entry.message) && same((each) => each.entry.item) && same((each) => each.entry.drawn) &&
+    same((each) => each.entry.time) && same((each) => each.current) && same((each) => each.staffName) && same(choices)
+  );
+});
+
+function Line(props: Props) {
   const { entry } = props;
   const when = new Date(entry.at);
   return (
