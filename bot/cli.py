@@ -79,14 +79,14 @@ def up() -> None:
         model = train_model(config)
         typer.echo("== database")
         upgrade(config.database)
-        first = cli_desk.first_log_in(config)
         typer.echo("== starting engine, gateway and desk (about 15 seconds)")
         supervisor = Supervisor(config, model)
         supervisor.start()
         typer.echo(f"\n吉林12315智能助手  http://{config.host}:{config.port}/")
         if config.desk == "on":
             typer.echo(f"值班台            http://{config.desk_host}:{config.desk_port}/")
-            if first:
+            # Made only now: a password that a failed start swallowed would be lost.
+            if first := cli_desk.first_log_in(config):
                 typer.echo(first)
         typer.echo(f"日志 {config.home_dir / 'logs'}    Ctrl-C 停止")
         sys.stdout.flush()

@@ -57,7 +57,7 @@ def build_widget(*, force: bool = False) -> Path:
     print("== building the chat widget (half a minute)", flush=True)
     path = _tools()
     environment = os.environ | {"PATH": path, "CI": "true"}
-    _run(["npm", "ci", "--include=dev", "--ignore-scripts", "--no-audit", "--no-fund"], environment)
+    _packages(environment)
     fresh = WIDGET / "dist.new"
     shutil.rmtree(fresh, ignore_errors=True)
     _run(["node", "node_modules/vite/bin/vite.js", "build", "--outDir", "dist.new"], environment)
@@ -71,6 +71,16 @@ def build_widget(*, force: bool = False) -> Path:
     shutil.rmtree(DIST, ignore_errors=True)
     fresh.rename(DIST)
     return DIST / "widget.js"
+
+
+def _packages(environment: dict[str, str]) -> None:
+    """The packages of the lock file, fetched when it has changed."""
+    lock = hashlib.sha256((WIDGET / "package-lock.json").read_bytes()).hexdigest()
+    mark = WIDGET / "node_modules" / ".fetched"
+    if mark.exists() and mark.read_text("ascii") == lock:
+        return
+    _run(["npm", "ci", "--include=dev", "--ignore-scripts", "--no-audit", "--no-fund"], environment)
+    mark.write_text(lock, "ascii")
 
 
 def _node_version(path: str) -> tuple[int, ...]:

@@ -114,6 +114,11 @@ class Case(Base):
         Index("ix_cases_status_code", "status", "sms_code"),
         Index("ix_cases_type_code", "type", "sms_code"),
         Index("ix_cases_stage_code", "stage", "sms_code"),
+        Index("ix_cases_department_code", "department", "sms_code"),
+        Index("ix_cases_channel_code", "channel", "sms_code"),
+        Index("ix_cases_assignee_code", "assignee_id", "sms_code"),
+        Index("ix_cases_urgent_code", "urgent", "sms_code"),
+        Index("ix_cases_supervised_code", "supervised", "sms_code"),
         Index("ix_cases_due_on", "due_on"),
     )
 
@@ -142,7 +147,7 @@ class Case(Base):
     urgent: Mapped[bool] = mapped_column(default=False, server_default=false())
     assignee_id: Mapped[str | None] = mapped_column(String(36), index=True)
     supervised: Mapped[bool] = mapped_column(default=False, server_default=false())
-    # The earliest due date of its running clocks, for sorting; the clocks themselves are `case_clocks`.
+    # The earliest due date of its running clocks and of its 主办's dispatch, for sorting (store.refresh_due).
     due_on: Mapped[date | None]
     updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

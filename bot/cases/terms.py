@@ -77,7 +77,9 @@ def _strings(value: Any) -> list[str]:
 def terms_of(fields: dict[str, Any], platform_reg_no: str | None = None) -> set[int]:
     """The terms of a case with these fields."""
     facts = [text for key, value in fields.items() if key not in CONTACT for text in _strings(value)]
-    found = {term("word", word) for word in words_of("\n".join(facts))[:MOST_WORDS]}
+    # Each by itself and sorted: the same fields must give the same words in whatever order they are read.
+    words = sorted({word for text in facts for word in words_of(text)})[:MOST_WORDS]
+    found = {term("word", word) for word in words}
     respondent = fields.get("respondent")
     if isinstance(respondent, str) and (name := whole_name(respondent)):
         found.add(term("name", name))

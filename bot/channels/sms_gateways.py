@@ -147,7 +147,9 @@ class Kannel:
         query = call.query
         # `%p` may carry a "+", which reads as a blank in a query.
         sender = query.get("from", "").strip()
-        return Text(_line(query.get("id")), _number(sender), call.body.decode("utf-8", "replace"))
+        # Eight-bit data is UCS-2 whose coding got lost on the way (so Kannel's own simulator with joined parts).
+        code = "utf-16-be" if call.headers.get("x-kannel-coding") == "1" else "utf-8"
+        return Text(_line(query.get("id")), _number(sender), call.body.decode(code, "replace"))
 
     def report(self, call: Call) -> Report:
         """`status` is %d: 1 delivered, 2 failed, 16 rejected; 4 and 8 are on the way."""

@@ -59,10 +59,6 @@ def create_desk_app(
     app.state.hashing = asyncio.Semaphore(HASHING_AT_ONCE)
     _handlers(app)
 
-    # The last one added is the outermost.
-    app.add_middleware(Guard, sessions=sessions, readers=readers, config=config, now=now)
-    app.add_middleware(SecurityHeaders, https=config.desk_cookie_secure)
-
     @app.get("/healthz", include_in_schema=False)
     async def live() -> dict[str, str]:
         return {"status": "ok"}
@@ -73,6 +69,9 @@ def create_desk_app(
             app.include_router(importlib.import_module(f"bot.desk.{name}").router)
     if pages and importlib.util.find_spec("bot.desk.pages"):
         importlib.import_module("bot.desk.pages").mount(app)
+    # The last one added is the outermost: whatever the pages add stands behind the guard.
+    app.add_middleware(Guard, sessions=sessions, readers=readers, config=config, now=now)
+    app.add_middleware(SecurityHeaders, https=config.desk_cookie_secure)
     return app
 
 

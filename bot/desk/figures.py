@@ -56,29 +56,31 @@ def figures(session: Session, start: datetime, end: datetime, *, now: datetime) 
 
 def volume(session: Session, start: datetime, end: datetime) -> dict[str, Any]:
     """Citizens' messages by hour of the day (Jilin), by day, channel; turns by kind; turns by measure."""
-    rows = session.execute(
-        select(Tally.hour, Tally.what, Tally.key, Tally.channel, Tally.count).where(
-            Tally.hour >= start, Tally.hour < end
-        )
+    within = (Tally.hour >= start, Tally.hour < end)
+    said = session.execute(
+        select(Tally.hour, Tally.channel, Tally.count).where(*within, Tally.what == "message")
     )
     by_hour: Counter[int] = Counter()
     by_day: Counter[str] = Counter()
-    by: dict[str, Counter[str]] = defaultdict(Counter)
-    total = 0
-    for hour, what, key, channel, count in rows:
-        if what == "message":
-            local = hour.astimezone(SHANGHAI)
-            by_hour[local.hour] += count
-            by_day[local.date().isoformat()] += count
-            by["channel"][channel] += count
-            total += count
-        elif what in ("answer", "measure"):
-            by[what][key] += count
+    by_channel: Counter[str] = Counter()
+    for hour, channel, count in said:
+        local = hour.astimezone(SHANGHAI)
+        by_hour[local.hour] += count
+        by_day[local.date().isoformat()] += count
+        by_channel[channel] += count
+    answered = session.execute(
+        select(Tally.what, Tally.key, func.sum(Tally.count))
+        .where(*within, Tally.what.in_(("answer", "measure")))
+        .group_by(Tally.what, Tally.key)
+    )
+    by: dict[str, Counter[str]] = {"answer": Counter(), "measure": Counter()}
+    for what, key, count in answered:
+        by[what][key] = int(count)
     return {
-        "messages": total,
+        "messages": sum(by_channel.values()),
         "by_hour": [by_hour[hour] for hour in range(24)],
         "by_day": dict(sorted(by_day.items())),
-        "by_channel": dict(by["channel"].most_common()),
+        "by_channel": dict(by_channel.most_common()),
         "by_kind": dict(by["answer"].most_common()),
         "by_measure": {int(number): count for number, count in by["measure"].most_common()},
     }
@@ -228,10 +230,15 @@ def top_misses(session: Session, start: datetime, end: datetime) -> list[dict[st
             "count": len(some),
             "sources": dict(Counter(review.source for review in some)),
             "open": sum(review.state == "open" for review in some),
-            "near": [int(n) for n in list((some[0].reading or {}).get("scores") or {})[:2]],
+            "near": _near((some[0].reading or {}).get("scores") or {}),
         }
         for some in most
     ]
+
+
+def _near(scores: dict[str, float]) -> list[int]:
+    """The two likeliest measures; what is stored as JSON has no order."""
+    return [int(number) for number in sorted(scores, key=lambda n: -scores[n])[:2]]
 
 
 def _bare(text: str) -> str:

@@ -152,7 +152,7 @@ def erase_person(
             files += erase_conversation(session, conversation, now=now, config=config)
             plan.conversations += 1
         plan.cases = len(closed)
-        detail = {"reason": reason.strip(), "cases": [case.number for case in closed]} | plan.as_json()
+        detail = plan.as_json() | {"reason": reason.strip(), "numbers": [case.number for case in closed]}
         audit.record(session, actor, "retention.erase", f"person:{hashed[:16]}", detail, now=now)
     _remove(files)
     return plan

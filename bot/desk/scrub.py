@@ -38,7 +38,7 @@ _TITLED = re.compile(rf"[{_SURNAMES}][一-鿿]?(?={_TITLE})")
 _MASKED = re.compile(r"\d*\*{3,}\d*")
 # An order number is nobody's name, but it leads to one.
 _DIGITS = re.compile(r"[0-9０-９](?:[ \-–—·]?[0-9０-９]){6,}")
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+")
+_MAIL = re.compile(r"[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+\.[A-Za-z0-9.-]+")
 _LEFT = {
     "号码": _DIGITS,
     "打码的号码": _MASKED,

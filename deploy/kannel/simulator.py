@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 FAKESMSC = "/usr/lib/kannel/test/fakesmsc"
 EACH = 67  # UTF-16 units of a part
+PAUSE = 0.3  # seconds: fakesmsc takes one line a look, and loses what comes with it
 _GOT = re.compile(rb"Got message \d+: <(\S+) (\S+) (.*)>\s*$")
 
 
@@ -84,6 +85,7 @@ class Phones:
         assert self.process.stdin is not None
         self.process.stdin.write(text.encode() + b"\n")
         self.process.stdin.flush()
+        time.sleep(PAUSE)
 
     def send(self, number: str, text: str, to: str = "12315") -> int:
         """Send an SMS, in joined parts if it is long; the number of parts."""
@@ -95,7 +97,8 @@ class Phones:
         pieces = [data[i : i + 2 * EACH] for i in range(0, len(data), 2 * EACH)]
         for index, piece in enumerate(pieces, 1):
             header = bytes([5, 0, 3, self._reference, len(pieces), index])
-            self._line(f"{number} {to} udh {_quoted(header)} ucs2 {_quoted(piece)}")
+            # fakesmsc knows no coding together with a header: the text goes as eight-bit data.
+            self._line(f"{number} {to} udh {_quoted(header)} {_quoted(piece)}")
         return len(pieces)
 
     def texts(self, number: str) -> list[str]:

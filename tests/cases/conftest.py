@@ -75,9 +75,12 @@ def database_url(request, tmp_path):
 
 
 @pytest.fixture
-def engine(database_url):
+def engine(database_url, migrated):
     """An engine on a database at the newest migration."""
-    upgrade(database_url)
+    if database_url.startswith("sqlite"):
+        shutil.copy(migrated, database_url.removeprefix("sqlite:///"))
+    else:
+        upgrade(database_url)
     engine = make_engine(database_url)
     yield engine
     engine.dispose()

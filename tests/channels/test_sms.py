@@ -250,6 +250,14 @@ async def test_a_long_story_comes_whole(sms):
     assert sms.hotline.engine.texts == [story]
 
 
+async def test_eight_bit_data_is_ucs2_whose_coding_got_lost(sms):
+    query, headers = {"key": "key", "id": "8", "from": PHONE}, {"X-Kannel-Coding": "1"}
+    body = "电梯😷".encode("utf-16-be")
+    await sms.hotline.http.post("/channels/sms/kannel", params=query, content=body, headers=headers)
+    await sms.settle()
+    assert sms.hotline.engine.texts == ["电梯😷"]
+
+
 async def test_the_number_and_the_text_are_sealed_and_not_logged(sms, logged):
     await sms.say(f"我叫王小明，电话{PHONE}")
     raw = (sms.hotline.config.home_dir / "hotline.db").read_bytes()

@@ -151,7 +151,7 @@ async def test_an_answer_that_is_late_comes_by_customer_service_once(account, mo
     account.hotline.engine.script["慢"] = slow
     begun = time.monotonic()
     assert await account.say("慢") == ""
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 4
     assert account.wechat.attempts == 1
     go.set()
     assert await account.later() == ["机器人答复：慢慢来"]

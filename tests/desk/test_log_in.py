@@ -280,3 +280,21 @@ async def test_pings_do_not_keep_a_log_in_alive_but_clicks_do(desk):
         _by_hand({"text": text}) for text in ("3", "2", '42["ack",{"next_message_id":5}]', "40", None)
     )
     assert _by_hand({"text": '42["event",{"id":1}]'})
+
+
+async def test_a_log_in_outlives_a_restart_and_its_end_does_too(desk):
+    client = desk.client()
+    await log_in(client)
+    token = client.cookies[COOKIE]
+    again = desk.client(app=desk.make_app(), Cookie=f"{COOKIE}={token}")
+    assert (await again.get("/account")).status_code == 200
+    await client.post("/logout", headers={"Origin": ORIGIN})
+    again = desk.client(app=desk.make_app(), Cookie=f"{COOKIE}={token}")
+    assert (await again.get("/account")).status_code == 303
+
+
+async def test_whatever_is_added_to_the_application_stands_behind_the_guard(desk):
+    """The pages bring middleware of their own: none of it may answer before the guard has looked."""
+    from bot.desk.headers import SecurityHeaders
+
+    assert [middleware.cls for middleware in desk.app.user_middleware[:2]] == [SecurityHeaders, Guard]

@@ -331,7 +331,7 @@ def test_an_erasure_on_request_takes_what_is_closed_and_names_what_is_not(office
         erased = session.scalars(select(Conversation.id).where(Conversation.token_hash == ERASED)).all()
         assert len(erased) == 1 and kept not in erased
         entry = session.scalars(select(audit.AuditEntry).order_by(audit.AuditEntry.id.desc()).limit(1)).one()
-        assert (entry.detail["reason"], entry.detail["cases"]) == ("本人申请", [closed])
+        assert (entry.detail["reason"], entry.detail["numbers"]) == ("本人申请", [closed])
     # Nothing is found by that phone any more but what was kept.
     with office.sessions.begin() as session:
         again = retention.export_person(session, PHONE, actor="system", now=office.now)

@@ -11,7 +11,7 @@ from nicegui import ui
 from bot.conversations import ownership
 from bot.desk.pages import conversation_acts as acts
 from bot.desk.pages.copilot_panel import CopilotPanel
-from bot.desk.pages.elements import Ask, box, button, field, section, select, shortcut, text
+from bot.desk.pages.elements import Ask, box, button, field, focus, section, select, shortcut, text
 from bot.desk.pages.frame import enter
 from bot.desk.pages.seat import Seat, polite, say
 from bot.desk.pages.talk_view import Talk, read_talk
@@ -113,7 +113,7 @@ class TalkPage:
     def _insert(self, words: str) -> None:
         before = (self.answer.value or "").rstrip()
         self.answer.set_value(f"{before}\n{words}" if before else words)
-        self.answer.run_method("focus")
+        focus(self.answer)
 
     def _dialogs(self) -> None:
         with Ask("显示完整号码", "显示", self._unmask) as self.ask_unmask:
@@ -145,31 +145,36 @@ class TalkPage:
     def _show(self, talk: Talk) -> None:
         with self.transcript:
             for message in talk.messages:
-                show("message", m=_whole(message), reading=understood(message.get("reading")))
+                show(
+                    "message",
+                    m=_whole(message),
+                    reading=understood(message.get("reading")),
+                    now=self.seat.desk.now(),
+                )
         if talk.messages:
             self.last_seq = talk.messages[-1]["seq"]
         mine = talk.owner_id == self.seat.staff.id
-        self._part(
-            "head",
-            (talk.view["owner"], talk.view["owner_name"], talk.waiting, self.unmasked),
-            lambda: (
-                self.head.set_content(
-                    render("owner", v=talk.view, mine=mine, waiting=talk.waiting, unmasked=self.unmasked)
-                ),
-                self._buttons(talk, mine),
-            ),
-        )
+        state = (talk.view["owner"], talk.view["owner_name"], talk.waiting, self.unmasked)
+        self._part("head", state, lambda: self._head(talk, mine))
         self._part("draft", talk.draft, lambda: self.draft.set_content(render("draft", draft=talk.draft)))
         self._part("cases", talk.cases, lambda: self.cases.set_content(render("case_list", cases=talk.cases)))
         self._part(
             "notes",
             talk.view["notes"],
-            lambda: self.notes.set_content(render("notes", notes=talk.view["notes"])),
+            lambda: self.notes.set_content(
+                render("notes", notes=talk.view["notes"], now=self.seat.desk.now())
+            ),
         )
         self._part("files", talk.files, lambda: self.files.set_content(render("files", files=talk.files)))
         self.files_box.set_visibility(bool(talk.files))
         if talk.last_said:
             self.copilot.heard(talk.last_said)
+
+    def _head(self, talk: Talk, mine: bool) -> None:
+        self.head.set_content(
+            render("owner", v=talk.view, mine=mine, waiting=talk.waiting, unmasked=self.unmasked)
+        )
+        self._buttons(talk, mine)
 
     def _part(self, name: str, state: Any, draw: Any) -> None:
         if name not in self.shown or self.shown[name] != state:
@@ -199,7 +204,7 @@ class TalkPage:
             if await acts.claim(self.seat, self.id):
                 say("已接入，机器人不再说话。")
             await self._refresh()
-            self.answer.run_method("focus")
+            focus(self.answer)
 
     async def _release(self, to: str) -> None:
         with polite():
@@ -245,8 +250,6 @@ class TalkPage:
             self.sending = False
 
     async def _typing(self) -> None:
-        if not (self.answer.value or "").strip():
-            return
         with polite():
             await acts.typing(self.seat, self.id)
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-Handler = Callable[[], Awaitable[None] | None]
+Handler = Callable[[], Any]
 Item = TypeVar("Item")
 KEY_NAMES = {"Enter": "回车", "Escape": "Esc"}
 
@@ -98,6 +98,12 @@ def select(label: str, options: Any, value: Any = None, *, many: bool = False) -
     return element.props("outlined dense stack-label options-dense").classes("field")
 
 
+def focus(element: ui.element) -> None:
+    """Put the cursor into a field, once the browser has drawn what came with it."""
+    # Quasar hands id and attributes on to the inner field.
+    ui.run_javascript(f"setTimeout(() => document.getElementById('{element.html_id}')?.focus(), 60)")
+
+
 class Ask:
     """A dialog that asks for something: fill it inside `with ask:`; `done` gets called by its main button."""
 
@@ -142,11 +148,11 @@ class Rows(Generic[Item]):
     """
 
     def __init__(
-        self, container: ui.element, build: Callable[[Item], Callable[[Item], None]], empty: str
+        self, container: ui.element, build: Callable[[Item], Callable[[Item], Any]], empty: str
     ) -> None:
         self._container = container
         self._build = build
-        self._rows: dict[str, tuple[ui.element, Callable[[Item], None], Item]] = {}
+        self._rows: dict[str, tuple[ui.element, Callable[[Item], Any], Item]] = {}
         with container:
             self._empty = text("p", empty, "empty")
 

@@ -47,6 +47,11 @@ async def enter(request: Request, title: str, permission: Permission, *, here: s
     client = ui.context.client
     ui.page_title(f"{title} · 吉林12315值班台")
     ui.add_head_html(HEAD)
+    ui.colors(primary="#0b5cab", positive="#14603a", negative="#a61b1b", warning="#7a4b00")
+    # Quasar draws the whole page as <main>; ours begins after the menu.
+    page = client.content.parent_slot
+    if page is not None:
+        page.parent._props["role"] = "presentation"
     with box("desk") as outer:
         outer._props["data-now"] = desk.now().isoformat()
         seat = Seat(desk, request.state.staff, request.state.token, outer)
@@ -118,7 +123,7 @@ def _strip(seat: Seat) -> None:
     follow(seat, draw)
 
 
-def _call(seat: Seat, ringing: escalation.Ringing) -> Callable[[escalation.Ringing], None]:
+def _call(seat: Seat, ringing: escalation.Ringing) -> Callable[[escalation.Ringing], Any]:
     async def take() -> None:
         with polite():
             await claim_and_open(seat, ringing.conversation_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
 from nicegui import ui
@@ -89,7 +90,7 @@ def _line(to: str, classes: str = "") -> ui.element:
     return row
 
 
-def _arrival(seat: Seat, arrival: Arrival) -> Callable[[Arrival], None]:
+def _arrival(seat: Seat, arrival: Arrival) -> Callable[[Arrival], Any]:
     conversation_id = arrival.waiting.conversation_id
 
     async def take() -> None:
@@ -113,19 +114,19 @@ def _arrival(seat: Seat, arrival: Arrival) -> Callable[[Arrival], None]:
     return change
 
 
-def _held(held: Held) -> Callable[[Held], None]:
+def _held(held: Held) -> Callable[[Held], Any]:
     with _line(f"/conversations/{held.conversation_id}"):
         content = show("held", h=held)
     return lambda other: content.set_content(render("held", h=other))
 
 
-def _case(row: CaseRow) -> Callable[[CaseRow], None]:
+def _case(row: CaseRow) -> Callable[[CaseRow], Any]:
     with _line(f"/cases/{row.number}"):
         content = show("case_line", c=row)
     return lambda other: content.set_content(render("case_line", c=other))
 
 
-def _call_back(seat: Seat, call: Call) -> Callable[[Call], None]:
+def _call_back(seat: Seat, call: Call) -> Callable[[Call], Any]:
     async def number() -> None:
         with polite():
             phone.set_text(await acts.phone_of(seat, call.id))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from bot.cases.display import shown
 from bot.cases.models import Case, CaseType
 from bot.cases.workflow import Stage
-from bot.crypto import mask_text
 
 SUBJECT = 60
 SOON = 2  # days before the due date from which on a clock is yellow
@@ -41,6 +41,7 @@ class CaseRow:
     created_at: datetime
     clock: Clock
     assignee_id: str | None
+    closed: bool
 
 
 def clock(due_on: date | None, today: date, *, met: bool = False) -> Clock:
@@ -59,9 +60,8 @@ def clock(due_on: date | None, today: date, *, met: bool = False) -> Clock:
 
 def case_row(case: Case, today: date) -> CaseRow:
     """A case as a line."""
-    fields = case.fields or {}
-    facts = mask_text(" ".join(str(fields.get("facts") or fields.get("request") or "").split()))
-    respondent = mask_text(str(fields.get("respondent") or ""))
+    facts = " ".join((shown(case, "facts", False) or shown(case, "request", False)).split())
+    respondent = shown(case, "respondent", False)
     subject = f"{respondent}：{facts}" if respondent and facts else respondent or facts
     return CaseRow(
         number=case.number,
@@ -79,4 +79,5 @@ def case_row(case: Case, today: date) -> CaseRow:
         created_at=case.created_at,
         clock=clock(None if case.closed_at else case.due_on, today),
         assignee_id=case.assignee_id,
+        closed=case.closed_at is not None,
     )

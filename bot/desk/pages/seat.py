@@ -156,7 +156,7 @@ def polite() -> Iterator[None]:
         if error.problem is Problem.LOG_IN_NEEDED:
             ui.navigate.to("/login")
         else:
-            say(error.problem.message, "warning")
+            say(error.message, "warning")
     except CaseError as error:
         say(str(error), "warning")
     except StorageError as error:

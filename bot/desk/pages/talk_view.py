@@ -18,6 +18,8 @@ from bot.desk.conversations_api import view
 from bot.desk.pages.rows import CaseRow, case_row
 from bot.errors import HotlineError, Problem
 
+EMPTY = ("handoff", "chitchat", "affirm", "deny", "more")
+
 
 @dataclass(frozen=True)
 class Wait:
@@ -43,8 +45,11 @@ class Talk:
 
     @property
     def last_said(self) -> str:
-        """The citizen's newest words among `messages`."""
-        return next((m["text"] for m in reversed(self.messages) if m["author"] == "user"), "")
+        """The citizen's newest words among `messages` that are worth a suggestion: no bare 人工 or 是的."""
+        own = [m for m in self.messages if m["author"] == "user"]
+        return next(
+            (m["text"] for m in reversed(own) if (m.get("reading") or {}).get("intent") not in EMPTY), ""
+        )
 
 
 def read_talk(session: Session, conversation_id: str, after: int, now: datetime, *, unmask: bool) -> Talk:

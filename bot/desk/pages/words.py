@@ -23,11 +23,12 @@ def channel(name: str) -> str:
     return CHANNELS.get(name, name)
 
 
-def clock_time(at: datetime | str | None, today: date | None = None) -> str:
-    """15:04, with the day before it when that is another one."""
+def clock_time(at: datetime | str | None, now: datetime | None = None) -> str:
+    """15:04, with the day before it when that is not the day of `now`."""
     if at is None:
         return ""
     local = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(SHANGHAI)
+    today = now.astimezone(SHANGHAI).date() if now else None
     return f"{local:%H:%M}" if today == local.date() else f"{local.month}月{local.day}日 {local:%H:%M}"
 
 
@@ -68,8 +69,8 @@ TEMPLATES = _environment()
 
 
 def render(template: str, **values: Any) -> str:
-    """A fragment of HTML; values are escaped."""
-    return TEMPLATES.get_template(f"{template}.html").render(**values)
+    """A fragment of HTML; values are escaped. `now` lets times of today stand without their day."""
+    return TEMPLATES.get_template(f"{template}.html").render(**({"now": None} | values))
 
 
 def show(template: str, *, tag: str = "div", **values: Any) -> ui.html:

@@ -49,7 +49,9 @@ def forget_nicegui():
 
     core.app.middleware_stack = None
     core.app.user_middleware.clear()
-    core.app.router.routes[:] = [r for r in core.app.router.routes if getattr(r, "path", "") != "/favicon.ico"]
+    core.app.router.routes[:] = [
+        r for r in core.app.router.routes if getattr(r, "path", "") != "/favicon.ico"
+    ]
     core.reset()
     Client.instances.clear()
     Slot.stacks.clear()
@@ -68,7 +70,8 @@ class Served:
     def __init__(self, *apps):
         self._loop = asyncio.new_event_loop()
         self._servers = [
-            uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)) for app in apps
+            uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
+            for app in apps
         ]
         for server in self._servers:
             server.install_signal_handlers = lambda: None
@@ -87,8 +90,11 @@ class Served:
 
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(serve())
-        with contextlib.suppress(Exception):
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
     @staticmethod
@@ -251,6 +257,8 @@ def browse(chromium, room):
             log_in(page, room, staff.username)
             if path != "/":
                 page.goto(f"{room.url}{path}")
+            # Keys mean something once the page is drawn.
+            page.locator("h1").wait_for()
         return page
 
     yield open_

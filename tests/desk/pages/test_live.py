@@ -29,7 +29,9 @@ def waiting(room, person_wanted):
 
 def actions(room, prefix=""):
     return room.read(
-        lambda s: [e.action for e in s.query(AuditEntry).order_by(AuditEntry.id) if e.action.startswith(prefix)]
+        lambda s: [
+            e.action for e in s.query(AuditEntry).order_by(AuditEntry.id) if e.action.startswith(prefix)
+        ]
     )
 
 
@@ -125,7 +127,9 @@ def test_relay_both_ways(room, browse, waiting):
     expect(log).to_contain_text("您好，<b>请说</b>")
     expect(answer).to_have_value("")
     said = waiting.log()[-1]
-    assert said["author"] == "staff" and said["text"] == "您好，<b>请说</b>\n我在听" and said["name"] == "王敏"
+    assert (
+        said["author"] == "staff" and said["text"] == "您好，<b>请说</b>\n我在听" and said["name"] == "王敏"
+    )
     assert waiting.say("手机店不给退") == []
     expect(log).to_contain_text("手机店不给退")
     assert room.engine.texts.count("手机店不给退") == 0

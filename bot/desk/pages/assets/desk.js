@@ -166,6 +166,11 @@
     }
   }
   setInterval(() => { tick(); follow(); }, 1000);
-  new MutationObserver(() => { follow(); }).observe(document.documentElement, { childList: true, subtree: true });
+  // What is new on the page ticks at once, not a second later.
+  let soon = 0;
+  new MutationObserver(() => {
+    follow();
+    if (!soon) soon = setTimeout(() => { soon = 0; tick(); }, 50);
+  }).observe(document.documentElement, { childList: true, subtree: true });
   document.addEventListener('DOMContentLoaded', tick);
 })();

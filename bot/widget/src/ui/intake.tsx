@@ -72,11 +72,9 @@ function Line({ row, open, onSay }: { row: KnownField; open: boolean; onSay: Pro
   return (
     <li class="field">
       {open ? (
-        <button type="button" class="field-button" aria-label={`${row.label}：${row.value}，修改`} onClick={() => setEditing(true)}>
+        <button type="button" class="field-button" onClick={() => setEditing(true)}>
           {words}
-          <span class="field-change" aria-hidden="true">
-            改
-          </span>
+          <span class="field-change">改</span>
         </button>
       ) : (
         <span class="field-button">{words}</span>
