@@ -15,7 +15,7 @@ export RASA_TELEMETRY_ENABLED := false
 export TF_CPP_MIN_LOG_LEVEL := 3
 export SQLALCHEMY_SILENCE_UBER_WARNING := 1
 
-.PHONY: help setup train widget run cluster test test-service test-engine test-e2e eval bench lint format shell validate clean
+.PHONY: help setup train widget run cluster test test-service test-engine test-browser test-e2e eval bench lint format shell validate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,14 +53,18 @@ run: setup ## everything on this machine: chat page http://127.0.0.1:8000/
 cluster: setup ## PostgreSQL, Redis, nginx, 2 engines, 2 gateways, 1 desk on this machine
 	@$(HOTLINE) cluster
 
-test: setup ## all tests: service, engine, end to end
-	$(MAKE) --no-print-directory test-service test-engine test-e2e
+test: setup ## all tests: service, engine, widget in a browser, end to end
+	$(MAKE) --no-print-directory test-service test-engine test-browser test-e2e
 
 test-service: .stamps/service ## unit tests of the service, without the engine
-	$(PY) -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/bench
+	$(PY) -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/browser --ignore=tests/bench
 
 test-engine: .stamps/engine ## tests of the graph components, in the engine's environment
 	$(ENGINE_PY) -m pytest tests/engine
+
+test-browser: setup ## the chat widget in Chromium: mechanics, access, embedding, whole intakes
+	$(HOTLINE) train
+	$(PY) -m pytest tests/browser --timeout=900
 
 test-e2e: setup ## the real processes through the public API
 	$(HOTLINE) train

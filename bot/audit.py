@@ -19,7 +19,7 @@ from sqlalchemy import LargeBinary, String, Table, func, select, text, type_coer
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from bot.crypto import Tampered, data_key
+from bot.crypto import Tampered, data_key, mask_text
 from bot.storage import Base, EncryptedJson, UtcDateTime
 
 GENESIS = "0" * 64
@@ -76,7 +76,7 @@ def record(
     """Add an entry to the chain, committed or rolled back together with what it tells of.
 
     `actor` is "staff:<username>", "system" or "citizen". `detail` is JSON without personal data: it cannot be
-    erased later. The head stays locked until the commit; call this as the last step of a transaction. Raises
+    erased later; phone, ID and card numbers in its `reason` are masked. The head stays locked until the commit; call this as the last step of a transaction. Raises
     `StorageError` as every write does.
     """
     head = _locked_head(session)
@@ -88,7 +88,7 @@ def record(
         action=action[:40],
         subject=subject[:80],
         # As it will be read back: tuples become lists before they are hashed.
-        detail=None if detail is None else json.loads(json.dumps(detail, ensure_ascii=False)),
+        detail=None if detail is None else _masked(json.loads(json.dumps(detail, ensure_ascii=False))),
         # The last entry was removed behind our back: the gap stays for `verify` to find.
         previous=previous or GENESIS,
         hash="",
@@ -170,6 +170,12 @@ def prune(session: Session, before: datetime, *, actor: str, now: datetime) -> i
     _delete_up_to(session, last.id)
     record(session, actor, PRUNED, "audit", {"up_to": last.id, "hash": last.hash, "count": count}, now=now)
     return count
+
+
+def _masked(detail: dict[str, Any]) -> dict[str, Any]:
+    # A reason is what somebody typed; the rest of a detail is numbers and names of ours.
+    reason = detail.get("reason")
+    return detail | {"reason": mask_text(reason)} if isinstance(reason, str) else detail
 
 
 def _hash_of(entry_id: int) -> Any:

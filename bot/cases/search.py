@@ -12,11 +12,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, cast, exists, func, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from bot.cases.drafts import CaseError
@@ -29,8 +29,8 @@ from bot.crypto import data_key
 Order = Literal["newest", "due", "urgent"]
 MOST = 200  # cases on a page
 COUNTED = 10_000  # a live count goes no further
-_STEP, _STEPS = 500, 40  # codes fetched at a time from the blind index, and how often for one page
-_CLOSED_STAGES = ("archived", "merged", "withdrawn")
+_STEP, _STEPS = 1000, 40  # codes fetched at a time from the blind index, and how often for one page
+_FREQUENT = 5_000  # cases that hold a word: from there on a filter is walked instead of the word
 _TO_DISPATCH = ("registered", "waiting", "returned")
 
 
@@ -71,7 +71,8 @@ class Filters:
         if self.open is not None:
             found.append(Case.closed_at.is_(None) if self.open else Case.closed_at.is_not(None))
         if self.overdue is not None:
-            late = and_(Case.closed_at.is_(None), Case.due_on < today)
+            # A closed case has no due date (store.refresh_due), so that this alone means open and late.
+            late = Case.due_on < today
             found.append(late if self.overdue else or_(Case.due_on.is_(None), Case.due_on >= today))
         return found
 
@@ -116,10 +117,12 @@ def cases(
     cases, urgent first, then oldest first.
     """
     limit = max(1, min(limit, MOST))
-    query = select(Case).where(*filters.where(today))
     if order == "newest":
-        return _newest(session, query, after, limit)
-    query = query.where(Case.closed_at.is_(None))
+        return _newest(session, select(Case).where(*filters.where(today)), after, limit)
+    if filters.open is False:
+        return Found([])
+    # Said once: PostgreSQL takes a condition that stands twice for a rarer one, and plans badly.
+    query = select(Case).where(*replace(filters, open=True).where(today))
     return (_by_due if order == "due" else _by_urgency)(session, query, after, limit)
 
 
@@ -249,12 +252,15 @@ def _codes(terms: Sequence[int], below: int | None, limit: int) -> Select[Any]:
     return query.order_by(first.code.desc()).limit(limit)
 
 
-def _rarest_first(session: Session, terms: Iterable[int]) -> list[int]:
+def _rarest_first(session: Session, terms: Iterable[int]) -> tuple[list[int], bool]:
+    """The terms, and whether even the rarest of them is frequent."""
+
     def size(value: int) -> int:
-        some = select(CaseTerm.code).where(CaseTerm.term == value).limit(2000).subquery()
+        some = select(CaseTerm.code).where(CaseTerm.term == value).limit(_FREQUENT).subquery()
         return session.scalar(select(func.count()).select_from(some)) or 0
 
-    return sorted(set(terms), key=size)
+    sizes = {value: size(value) for value in dict.fromkeys(terms)}
+    return sorted(sizes, key=lambda value: sizes[value]), min(sizes.values()) >= _FREQUENT
 
 
 def _worded(
@@ -270,8 +276,11 @@ def _worded(
     if after:
         (_, code) = _values(after, "words", 2)
         below = int(code) if str(code).isdigit() else None
-    if len(terms) > 1:
-        terms = _rarest_first(session, terms)
+    frequent = False
+    if len(terms) > 1 or where:
+        terms, frequent = _rarest_first(session, terms)
+    if where and frequent:
+        return _walk_filter(session, terms, where, below, limit, by, words)
     rows: list[Case] = []
     step = limit + 1 if not where else _STEP
     for _ in range(_STEPS):
@@ -283,8 +292,32 @@ def _worded(
         if len(codes) < step or len(rows) > limit:
             break
     else:
-        # A rare filter among frequent words: the rest is another page, not a longer wait.
+        # A rare filter among many hits: the rest is another page, not a longer wait.
         return Found(rows[:limit], _mark("words", below), by, words)
+    return _page_of_words(rows, limit, by, words)
+
+
+def _walk_filter(
+    session: Session,
+    terms: Sequence[int],
+    where: list[ColumnElement[bool]],
+    below: int | None,
+    limit: int,
+    by: Literal["platform", "words"],
+    words: list[str],
+) -> Found:
+    # Frequent words: of the cases that fit the filter, which hold them? One probe of the index's key each.
+    query = select(Case).where(*where)
+    for value in terms:
+        held = aliased(CaseTerm)
+        query = query.where(exists().where(held.term == value, held.code == cast(Case.sms_code, BigInteger)))
+    if below is not None:
+        query = query.where(Case.sms_code < f"{below:012d}")
+    rows = list(session.scalars(query.order_by(Case.sms_code.desc()).limit(limit + 1)))
+    return _page_of_words(rows, limit, by, words)
+
+
+def _page_of_words(rows: list[Case], limit: int, by: Literal["platform", "words"], words: list[str]) -> Found:
     shown = rows[:limit]
     return Found(shown, _mark("words", int(shown[-1].sms_code)) if len(rows) > limit else None, by, words)
 
@@ -303,16 +336,17 @@ class Counts:
 
 
 def counts(session: Session, today: date) -> Counts:
-    """The live counts of the queue."""
+    """The live counts of the queue, each from one index alone."""
     open_ = Case.closed_at.is_(None)
 
     def number(*where: ColumnElement[bool]) -> int:
-        some = select(Case.sms_code).where(open_, *where).limit(COUNTED).subquery()
+        some = select(literal(1)).select_from(Case).where(*where).limit(COUNTED).subquery()
         return session.scalar(select(func.count()).select_from(some)) or 0
 
     return Counts(
+        # These stages are open ones, and only an open case has a due date.
         waiting=number(Case.stage.in_(_TO_DISPATCH)),
-        open=number(),
+        open=number(open_),
         overdue=number(Case.due_on < today),
-        urgent=number(Case.urgent.is_(True)),
+        urgent=number(open_, Case.urgent.is_(True)),
     )

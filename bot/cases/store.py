@@ -6,7 +6,7 @@ Drafts and look-ups are re-exported, so that callers import one module.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,10 @@ __all__ = [
     "submit",
 ]
 
+STATUS_LISTENERS: list[Callable[[Session, Case, datetime], object]] = []
+"""Called with (session, case, now) in the transaction in which the status of a case changes, after its event. Cases
+know no channel: whoever tells citizens adds itself here (`bot.conversations.notices.listen`)."""
+
 CONTACT_FIELDS = ("name", "phone", "address")
 """Fields that tell who the citizen is; an anonymous case is stored without them."""
 
@@ -92,11 +96,12 @@ def submit(
     message_id: str,
     channel: str,
     now: datetime,
+    actor: str = "citizen",
 ) -> list[Case]:
     """Turn a confirmed draft into its cases: number, clocks, routing, first event, twin links, all at once.
 
     One part, or two of different types (a message that holds 投诉 and 举报; 总局令第121号 Art 9) which become
-    twins. `message_id` is the citizen's message that confirmed. A draft that is submitted already gives the
+    twins. `message_id` is the citizen's message that confirmed, `actor` who filed it: `staff:…` for a call taken at the desk. A draft that is submitted already gives the
     same cases again, also when two processes race. An anonymous case carries its six-digit `query_code`.
 
     Raises `DraftClosed` for a cancelled draft, `InvalidPart`, and `StorageError` when the database fails;
@@ -109,7 +114,8 @@ def submit(
         raise DraftClosed(f"Draft {draft.id} is {draft.state}.")
     _check(parts)
     cases = [
-        _register(session, draft, index, part, message_id, channel, now) for index, part in enumerate(parts)
+        _register(session, draft, index, part, message_id, channel, now, actor)
+        for index, part in enumerate(parts)
     ]
     session.flush()
     if len(cases) == 2:
@@ -139,7 +145,14 @@ def _check(parts: Sequence[Part]) -> None:
 
 
 def _register(
-    session: Session, draft: CaseDraft, index: int, part: Part, message_id: str, channel: str, now: datetime
+    session: Session,
+    draft: CaseDraft,
+    index: int,
+    part: Part,
+    message_id: str,
+    channel: str,
+    now: datetime,
+    actor: str,
 ) -> Case:
     fields = scrubbed(part.fields)
     facts = {key: value for key, value in fields.items() if key not in CONTACT_FIELDS}
@@ -178,7 +191,7 @@ def _register(
     }
     session.add(
         CaseEvent(
-            case_number=number, at=now, actor="citizen", kind="registered", status=REGISTERED, detail=detail
+            case_number=number, at=now, actor=actor, kind="registered", status=REGISTERED, detail=detail
         )
     )
     _start(session, case, "receipt", now)
@@ -252,7 +265,7 @@ def add_event(
         locked = session.get(Case, case.number, with_for_update=True)
         if locked is None:
             raise CaseError(f"There is no case {case.number}.")
-        locked.status = status
+        before, locked.status = locked.status, status
         _meet(session, locked, status, now)
         if status in clocks.EVENT_OF_STATUS:
             _start(session, locked, clocks.EVENT_OF_STATUS[status], now)
@@ -262,6 +275,9 @@ def add_event(
     )
     session.add(event)
     session.flush()
+    if status is not None and status != before:
+        for tell in STATUS_LISTENERS:
+            tell(session, case, now)
     return event
 
 

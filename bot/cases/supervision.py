@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from bot.cases import store
 from bot.cases.calendar import Calendar, calendar, local_date
@@ -123,30 +123,67 @@ def _tell(session: Session, case: Case, opinion: str, now: datetime, key: str) -
             push(session, case, dispatch, "supervise", now, key, opinion)
 
 
-def supervise_due(session: Session, now: datetime, limit: int = 200) -> int:
-    """Look at up to `limit` open cases nearest to their due dates and act on each threshold once. Returns how many.
+@dataclass(frozen=True)
+class Reached:
+    """A threshold that a case's time limit has reached and nobody has acted on."""
 
-    Called every few minutes by the process that keeps the timers.
-    """
+    number: str
+    term: Term
+    level: int
+
+
+def reached(session: Session, now: datetime, limit: int = 200) -> list[Reached]:
+    """Thresholds to act on, of open cases, nearest due date first: a read that takes no lock."""
     today, on = local_date(now), calendar()
     query = (
         select(Case.number)
         .where(Case.closed_at.is_(None), Case.due_on.is_not(None), Case.due_on <= today + _AHEAD)
         .order_by(Case.due_on)
     )
-    acted = 0
+    found: list[Reached] = []
     numbers = list(session.scalars(query))
     for start in range(0, len(numbers), 500):
         some = numbers[start : start + 500]
         done = _done(session, some)
         for number, terms in _terms(session, some).items():
             for term in terms:
-                reached = level(term, today, on)
-                if reached and (number, term.key, reached) not in done:
-                    _act(session, number, term, reached, now)
-                    acted += 1
-            if acted >= limit:
-                return acted
+                share = level(term, today, on)
+                if share and (number, term.key, share) not in done:
+                    found.append(Reached(number, term, share))
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def do_reached(session: Session, one: Reached, now: datetime) -> bool:
+    """Act on a threshold; False if somebody did, or the case was closed, in the meantime."""
+    case = locked(session, one.number)
+    term = next((t for t in _terms(session, [one.number])[one.number] if t.key == one.term.key), None)
+    acted_on = (one.number, one.term.key, one.level) in _done(session, [one.number])
+    if case.closed_at is not None or term is None or acted_on:
+        return False
+    detail = {"key": term.key, "name": term.name, "due_on": term.due_on.isoformat(), "level": one.level}
+    store.add_event(session, case, f"clock_{one.level}", actor="system", now=now, detail=detail)
+    if one.level == 80:
+        _tell(session, case, f"{term.name}已用八成以上，请抓紧办理。", now, f"{term.key}:80")
+    if one.level == 100:
+        _supervise(session, case, f"{term.name}已超期，请立即办理并说明原因。", "system", now, detail)
+    return True
+
+
+def keep_watch(
+    sessions: sessionmaker[Session], readers: sessionmaker[Session], now: datetime, limit: int = 200
+) -> int:
+    """Look at the open cases and act on what they have reached, each in a transaction of its own. Returns how many.
+
+    Called every few minutes by the process that keeps the timers; the long look holds no lock.
+    """
+    with readers() as session:
+        found = reached(session, now, limit)
+    acted = 0
+    for one in found:
+        with sessions.begin() as session:
+            acted += do_reached(session, one, now)
     return acted
 
 
@@ -168,13 +205,3 @@ def _done(session: Session, numbers: list[str]) -> set[tuple[str, str, int]]:
         (event.case_number, str((event.detail or {}).get("key")), int(event.kind.removeprefix("clock_")))
         for event in session.scalars(query)
     }
-
-
-def _act(session: Session, number: str, term: Term, reached: int, now: datetime) -> None:
-    case = locked(session, number)
-    detail = {"key": term.key, "name": term.name, "due_on": term.due_on.isoformat(), "level": reached}
-    store.add_event(session, case, f"clock_{reached}", actor="system", now=now, detail=detail)
-    if reached == 80:
-        _tell(session, case, f"{term.name}已用八成以上，请抓紧办理。", now, f"{term.key}:80")
-    if reached == 100:
-        _supervise(session, case, f"{term.name}已超期，请立即办理并说明原因。", "system", now, detail)

@@ -11,6 +11,7 @@ import uuid
 import structlog
 import uvicorn
 
+from bot.cases import terms
 from bot.channels import doors
 from bot.channels.actions_app import create_actions_app
 from bot.channels.app import create_app
@@ -25,7 +26,9 @@ logger = structlog.get_logger(__name__)
 
 
 async def _warm(engine: HttpEngine) -> None:
-    """The first message of an engine takes a second; nobody should be the one who waits for it."""
+    """The first message of an engine takes a second, and so does the first case's dictionary; nobody should be the
+    one who waits for it."""
+    await asyncio.to_thread(terms.warm)
     while True:
         with contextlib.suppress(EngineFailed):
             await engine.turn(f"warm-up-{uuid.uuid4()}", str(uuid.uuid4()), "电梯维保能延长吗", {})

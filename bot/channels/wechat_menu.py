@@ -50,7 +50,9 @@ def check(menu: dict[str, Any]) -> list[str]:
 def _names(button: dict[str, Any], most: int) -> list[str]:
     name = str(button.get("name", ""))
     fits = 0 < len(name.encode()) <= most
-    return [] if fits else [f"{name or 'A button'}: a name of 1 to {most} bytes, a Chinese character is three."]
+    return (
+        [] if fits else [f"{name or 'A button'}: a name of 1 to {most} bytes, a Chinese character is three."]
+    )
 
 
 async def _send(menu: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from bot.cases.calendar import local_date
 from bot.cases.models import REGISTERED, Case, CaseType
+from bot.cases.store import STATUS_LISTENERS
 from bot.conversations import addresses, log
 from bot.conversations.compose import payload_of
 from bot.conversations.delivery import NOTICE, lane_of
@@ -148,3 +149,9 @@ def notify_status(session: Session, case: Case, now: datetime) -> list[Message]:
         log.append(session, conversation, "system", _notice("status", case), now)
         for conversation in told.values()
     ]
+
+
+def listen() -> None:
+    """Have `notify_status` called with every change of a case's status in this process, whoever makes it."""
+    if notify_status not in STATUS_LISTENERS:
+        STATUS_LISTENERS.append(notify_status)

@@ -147,6 +147,9 @@ async def own_password(request: Request, staff: CurrentStaff, body: OwnPassword)
     """Replace the own password; every other log-in ends."""
     state = request.app.state
     passwords.check_policy(staff.username, body.new)
+    # A stolen log-in must not become a way of guessing the password.
+    if wait := state.log_ins.take(f"own:{staff.id}"):
+        raise HotlineError(Problem.TOO_MANY, retry_after=wait)
     async with state.hashing:
         checked = await read(request, lambda s, _: accounts.check(s, staff.username, body.old))
         if not checked.right:

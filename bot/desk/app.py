@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException
 
 from bot.channels.limits import TokenBuckets
+from bot.conversations import notices
 from bot.conversations.engine import Engine
 from bot.desk import login_pages
 from bot.desk.auth import Guard, refusal
@@ -53,6 +54,7 @@ def create_desk_app(
     readers = readers or make_sessions(make_engine(config.database), read_only=True)
     app = FastAPI(title="吉林12315值班台", version="1", docs_url=None, redoc_url=None)
     app.state.config, app.state.engine, app.state.now = config, engine, now
+    notices.listen()
     app.state.sessions, app.state.readers = sessions, readers
     unlimited = config.rate_limits == "off"
     app.state.log_ins = TokenBuckets(10**9 if unlimited else LOG_INS_PER_MINUTE)

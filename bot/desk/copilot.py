@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
-from bot.cases import store
+from bot.cases import store, terms
 from bot.cases.calendar import SHANGHAI
 from bot.cases.fields import Entity
 from bot.conversations.engine import Decision, Engine, EngineFailed
@@ -48,7 +48,9 @@ def warm() -> None:
     """Load what is loaded at first use (pack, patterns, checksums of cards), so that no agent waits for it."""
     heard = normalise("我叫王建国，电话13904321187，身份证220102199003078515，电梯维保")
     pack = load()
-    copilot_measures.shown(pack, copilot_measures.Heard(heard, {"measures": [9], "scores": {"9": 0.9}}))
+    for number in pack.measures:
+        copilot_measures.shown(pack, copilot_measures.Heard(heard, {"measures": [number]}))
+    terms.warm()
     for said in (heard, "我要投诉他家，不给退钱，还要举报", "我们公司被拖欠货款，企业诉求"):
         told = copilot_case.tell(said, {}, [], said, None)
         copilot_warnings.of(said, said, {}, [], told, copilot_case.route(told) if told else None)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, exists, func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from bot.cases.calendar import SHANGHAI, local_date
@@ -111,17 +111,16 @@ def solved(session: Session, start: datetime, end: datetime) -> dict[str, Any]:
     Counted are those with something said by the citizen whose last message lies in the period. Somebody who gave up
     is among them: this is the share without a person, not the share of the content.
     """
-    handed = exists().where(HandOver.conversation_id == Conversation.id)
-    total, alone = session.execute(
-        select(
-            func.count(),
-            func.coalesce(func.sum(case((~handed & Conversation.claimed_at.is_(None), 1), else_=0)), 0),
-        )
-        .select_from(Conversation)
-        # The greeting is the first message: 2 is the next seq of a conversation in which nothing was said.
-        .where(Conversation.updated_at >= start, Conversation.updated_at < end, Conversation.next_seq > 2)
-    ).one()
-    return {"conversations": total, "bot_alone": int(alone), "share": _share(int(alone), total)}
+    # The greeting is the first message: 2 is the next seq of a conversation in which nothing was said.
+    said = (Conversation.updated_at >= start, Conversation.updated_at < end, Conversation.next_seq > 2)
+    # One list for all: hand-overs have no index by conversation. No conversation is kept longer than a year.
+    handed = select(HandOver.conversation_id).where(
+        HandOver.created_at >= start - LONGEST, HandOver.created_at < end
+    )
+    alone = (Conversation.claimed_at.is_(None), Conversation.id.not_in(handed))
+    total = session.scalar(select(func.count()).select_from(Conversation).where(*said)) or 0
+    bot = session.scalar(select(func.count()).select_from(Conversation).where(*said, *alone)) or 0
+    return {"conversations": total, "bot_alone": bot, "share": _share(bot, total)}
 
 
 def hand_over_wait(session: Session, start: datetime, end: datetime) -> dict[str, Any]:

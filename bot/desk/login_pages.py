@@ -196,6 +196,9 @@ async def change_password(request: Request, staff: CurrentStaff) -> Response:
     if new != fields.get("again"):
         return _account(request, staff, status=422, error="两次输入的新密码不一样。")
     try:
+        # A stolen log-in must not become a way of guessing the password.
+        if wait := state.log_ins.take(f"own:{staff.id}"):
+            raise HotlineError(Problem.TOO_MANY, retry_after=wait)
         async with state.hashing:
             changed = await asyncio.to_thread(change)
     except HotlineError as error:

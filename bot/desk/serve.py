@@ -10,6 +10,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from bot.cases import terms
+from bot.cases.supervision import keep_watch
 from bot.conversations.engine import HttpEngine
 from bot.desk.app import create_desk_app
 from bot.desk.escalation import climb, requeue_silent
@@ -20,6 +22,7 @@ from bot.storage import StorageError
 logger = structlog.get_logger(__name__)
 
 TICK = 5.0  # seconds; an urgent call is late by no more than this
+WATCH = 300.0  # seconds between looks at the clocks of cases (督办), which count in days
 
 
 def tick(app: FastAPI) -> None:
@@ -35,6 +38,26 @@ def tick(app: FastAPI) -> None:
             logger.warning("timer_waits", timer=work.__name__, error=str(error))
         except Exception as error:
             logger.exception("timer_failed", timer=work.__name__, error=type(error).__name__)
+
+
+def watch(app: FastAPI) -> None:
+    """One look at the clocks of the open cases."""
+    try:
+        acted = keep_watch(app.state.sessions, app.state.readers, app.state.now())
+        if acted:
+            logger.info("keep_watch", count=acted)
+    except StorageError as error:
+        logger.warning("timer_waits", timer="keep_watch", error=str(error))
+    except Exception as error:
+        logger.exception("timer_failed", timer="keep_watch", error=type(error).__name__)
+
+
+async def watch_clocks(app: FastAPI) -> None:
+    """`watch` until cancelled; first load the dictionary of the search by words."""
+    await asyncio.to_thread(terms.warm)
+    while True:
+        await asyncio.to_thread(watch, app)
+        await asyncio.sleep(WATCH)
 
 
 async def keep_time(app: FastAPI) -> None:
@@ -60,13 +83,14 @@ async def serve(config: Settings) -> None:
             timeout_graceful_shutdown=2,
         )
     )
-    timers = asyncio.create_task(keep_time(app))
+    timers = [asyncio.create_task(keep_time(app)), asyncio.create_task(watch_clocks(app))]
     try:
         await server.serve()
     finally:
-        timers.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await timers
+        for timer in timers:
+            timer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await timer
         await engine.close()
 
 

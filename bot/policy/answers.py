@@ -176,6 +176,13 @@ def sms(pack: Pack, parts: Sequence[Section]) -> str:
     return "；".join(bodies) + f"※{pack.notice.validity.sms[pack.notice.validity.state]}"
 
 
+def _names(pack: Pack) -> str:
+    """All measures by number and short name, for a channel without room for their titles."""
+    # 15 and 12315热线 must not read as one number.
+    named = (f"{n}{' ' if m.short[0].isdigit() else ''}{m.short}" for n, m in sorted(pack.measures.items()))
+    return "；".join(named) + "。"
+
+
 def about(pack: Pack, topic: str) -> Answer:
     """An answer about the document itself; `topic` is a key of `notice.about`, unknown ones mean `topic`."""
     notice = pack.notice
@@ -189,7 +196,7 @@ def about(pack: Pack, topic: str) -> Answer:
     return Answer(
         kind="notice",
         text="\n".join(lines),
-        sms=f"{entry.say}※{notice.validity.sms[notice.validity.state]}",
+        sms=f"{entry.say}{_names(pack) if topic == 'list' else ''}※{notice.validity.sms[notice.validity.state]}",
         facets=(topic,),
         specified=entry.specified,
         citations=tuple(Citation(notice.number, 0, quote) for quote in entry.quotes),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,12 @@ FACETS = (
 CORE_FACETS = FACETS[:9]
 
 ValidityState = Literal["unknown", "lapsed", "in_force"]
+
+
+@cache
+def _compiled(expression: str) -> re.Pattern[str]:
+    # `re` keeps 512 patterns; a pack has more, and compiling them again took most of an answer's time.
+    return re.compile(expression)
 
 
 class PackError(ValueError):
@@ -64,7 +70,9 @@ class Point(Cell):
 
     def matches(self, text: str) -> bool:
         """Whether `text` (normalised) asks for this point."""
-        return any(re.search(w, text) for w in self.when) and not any(re.search(u, text) for u in self.unless)
+        return any(_compiled(w).search(text) for w in self.when) and not any(
+            _compiled(u).search(text) for u in self.unless
+        )
 
 
 class StaffNote(_Strict):

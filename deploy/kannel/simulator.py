@@ -19,7 +19,9 @@ from dataclasses import dataclass
 
 FAKESMSC = "/usr/lib/kannel/test/fakesmsc"
 EACH = 67  # UTF-16 units of a part
-PAUSE = 0.3  # seconds: fakesmsc takes one line a look, and loses what comes with it
+NOBODY = "10000000000"
+_TAKEN = re.compile(rb"fakesmsc: sent message \d+")
+PATIENCE = 15.0  # seconds for fakesmsc to take a line
 _GOT = re.compile(rb"Got message \d+: <(\S+) (\S+) (.*)>\s*$")
 
 
@@ -65,6 +67,7 @@ class Phones:
     def __init__(self, port: int = 10000, interval: float = 0.05) -> None:
         self.parts: list[Part] = []
         self._reference = 0
+        self._taken = 0
         self.process = subprocess.Popen(
             [FAKESMSC, "-H", "127.0.0.1", "-r", str(port), "-i", str(interval)],
             stdin=subprocess.PIPE,
@@ -77,15 +80,20 @@ class Phones:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            self._taken += bool(_TAKEN.search(line))
             part = _decoded(line)
             if part is not None:
                 self.parts.append(part)
 
     def _line(self, text: str) -> None:
         assert self.process.stdin is not None
+        wanted = self._taken + 1
         self.process.stdin.write(text.encode() + b"\n")
         self.process.stdin.flush()
-        time.sleep(PAUSE)
+        deadline = time.monotonic() + PATIENCE
+        # A line that comes while fakesmsc is busy with another one stays in its buffer until a third one comes.
+        while self._taken < wanted and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def send(self, number: str, text: str, to: str = "12315") -> int:
         """Send an SMS, in joined parts if it is long; the number of parts."""
@@ -99,6 +107,10 @@ class Phones:
             header = bytes([5, 0, 3, self._reference, len(pieces), index])
             # fakesmsc knows no coding together with a header: the text goes as eight-bit data.
             self._line(f"{number} {to} udh {_quoted(header)} {_quoted(piece)}")
+        for _ in range(2):
+            # Kannel's fake SMSC leaves the last of many lines in its buffer until another one comes: a blank SMS.
+            time.sleep(1.0)
+            self._line(f"{NOBODY} {to} ucs2 {_quoted(' '.encode('utf-16-be'))}")
         return len(pieces)
 
     def texts(self, number: str) -> list[str]:

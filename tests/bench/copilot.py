@@ -184,6 +184,11 @@ def measure(model: Path, cases: int, say: Callable[[str], None], quiet: float) -
         f"Machine: {machine}.",
         f"Bound: p95 ≤ {BOUND_MS:.0f} ms with one agent: {'met' if good else 'MISSED'}.",
     ]
+    if machine["load_before"] > machine["cores"]:
+        facts.append(
+            f"The machine was busy (load {machine['load_before']} on {machine['cores']} cores): the waits say little, the "
+            "processor time holds. Measure again on a quiet one."
+        )
     return "\n".join([*rows, "", *facts]) + "\n", good
 
 

@@ -38,7 +38,7 @@ from bot.cases.receipts import compose
 from bot.cases.routing import table
 from bot.crypto import DataKey, data_key, set_data_key
 from bot.storage import Base, make_engine, make_sessions, upgrade
-from tests.bench.machine import describe
+from tests.bench.machine import describe, load
 
 TODAY = date(2026, 11, 22)
 NOW = datetime(2026, 11, 22, 7, 4, tzinfo=timezone.utc)
@@ -312,10 +312,10 @@ def measure(sessions: sessionmaker[Session], work: Work, runs: int) -> tuple[flo
     return statistics.median(times), times[max(0, -(-95 * len(times) // 100) - 1)], times[-1]
 
 
-def run(name: str, url: str, count: int, runs: int, out: list[str]) -> bool:
-    """Fill and measure one database; whether all of it is within the budget."""
+def run(name: str, url: str, count: int, runs: int, out: list[str], filled: bool = False) -> bool:
+    """Fill (unless it is `filled`) and measure one database; whether all of it is within the budget."""
     maker = Maker(count)
-    seconds = fill(url, maker)
+    seconds = "before" if filled else f"in {fill(url, maker):.0f} s"
     engine = make_engine(url)
     sessions = make_sessions(engine, read_only=True)
     with sessions() as session:
@@ -327,7 +327,7 @@ def run(name: str, url: str, count: int, runs: int, out: list[str]) -> bool:
         "",
         f"## {name}: {count:,} cases",
         "",
-        f"{open_:,} open, {pairs:,} rows in the blind index, filled in {seconds:.0f} s, {runs} calls each.",
+        f"{open_:,} open, {pairs:,} rows in the blind index, filled {seconds}, {runs} calls each, load average {load()} at the start.",
         "",
         "| what | p50 ms | p95 ms | longest ms |",
         "|---|---|---|---|",
@@ -383,6 +383,9 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=1_000_000, help="in PostgreSQL; SQLite gets a tenth")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--only", choices=("postgresql", "sqlite"))
+    parser.add_argument(
+        "--measure", metavar="URL", help="measure a database that an earlier run filled, leave it be"
+    )
     parser.add_argument("--write", type=Path, help="file to write the tables to")
     options = parser.parse_args()
     assert CaseTerm.__table__ in Base.metadata.sorted_tables
@@ -397,10 +400,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="million-home-") as home:
         os.environ["HOTLINE_HOME"] = home
         set_data_key(DataKey(bytes(range(32))))
-        if options.only != "sqlite":
+        if options.measure:
+            kind = "SQLite" if options.measure.startswith("sqlite") else "PostgreSQL"
+            fine = run(kind, options.measure, options.cases, options.runs, out, filled=True)
+        elif options.only != "sqlite":
             with server() as (url, version):
                 fine &= run(f"PostgreSQL {version}", url, options.cases, options.runs, out)
-        if options.only != "postgresql":
+        if options.only != "postgresql" and not options.measure:
             fine &= run("SQLite", f"sqlite:///{home}/million.db", options.cases // 10, options.runs, out)
     report = "\n".join(out) + "\n"
     if options.write:

@@ -28,7 +28,9 @@ def asked(gateway, visit):
 
 
 def reviewed(gateway, visit):
-    gateway.hotline.engine.script["登记"] = [ready(SUMMARY, "intake", choices=["确认提交", "改一处"], card=intake())]
+    gateway.hotline.engine.script["登记"] = [
+        ready(SUMMARY, "intake", choices=["确认提交", "改一处"], card=intake())
+    ]
     visit.say("登记")
     visit.page.get_by_role("button", name="电话").click()
 

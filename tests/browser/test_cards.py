@@ -130,7 +130,9 @@ def test_a_line_of_the_summary_is_changed_by_tapping_it(gateway, visit):
     gateway.hotline.engine.script["登记"] = [ready(SUMMARY, "intake", choices=choices, card=card)]
     visit.say("登记")
     bubble = visit.bot.last.locator(".Bubble")
-    expect(bubble.locator("> p")).to_have_text(["记下了。", "请核对下面的内容：", "都对的话，请点“确认提交”。"])
+    expect(bubble.locator("> p")).to_have_text(
+        ["记下了。", "请核对下面的内容：", "都对的话，请点“确认提交”。"]
+    )
     expect(visit.find(".review .field-value")).to_have_text(["鑫隆旺超市", "139****1187", "未填"])
     expect(visit.choices).to_have_text(["改一处", "不提交了"])
     visit.page.get_by_role("button", name="电话 139****1187 改").click()
@@ -187,7 +189,9 @@ def test_a_receipt_can_be_copied_and_asked_for(gateway, visit):
 
 def test_a_receipt_can_be_copied_without_a_clipboard(gateway, visit):
     visit.page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
-    visit.page.evaluate("document.addEventListener('copy', e => { window.copied = getSelection().toString(); })")
+    visit.page.evaluate(
+        "document.addEventListener('copy', e => { window.copied = getSelection().toString(); })"
+    )
     gateway.add("bot", "投诉已登记。……", "receipt", card={"receipt": RECEIPT})
     visit.find(".receipt").get_by_role("button", name="复制编号").click()
     expect(visit.find(".receipt").get_by_role("button", name="已复制")).to_be_visible()
@@ -223,12 +227,22 @@ def test_text_of_the_server_is_never_markup(gateway, visit):
     gateway.add("bot", evil, "fallback", choices=())
     gateway.add("bot", evil, "receipt", card={"receipt": {"numbers": [evil], "cases": [case]}})
     gateway.add("bot", evil, "intake", card=intake(known=known) | {"privacy": evil})
-    gateway.add("bot", f"{evil}说\n{evil}", "policy", card={"sections": [SECTION | {"say": evil, "clause": evil, "title": evil}]})
+    gateway.add(
+        "bot",
+        f"{evil}说\n{evil}",
+        "policy",
+        card={"sections": [SECTION | {"say": evil, "clause": evil, "title": evil}]},
+    )
     gateway.add("staff", evil, name=evil)
     gateway.add("system", evil)
     visit.say(evil)
     expect(visit.bot).to_have_count(6)
-    assert visit.page.evaluate("document.querySelector('hotline-chat').shadowRoot.querySelectorAll('img, b').length") == 0
+    assert (
+        visit.page.evaluate(
+            "document.querySelector('hotline-chat').shadowRoot.querySelectorAll('img, b').length"
+        )
+        == 0
+    )
 
 
 def test_the_queue_and_the_person_are_shown(gateway, visit):
@@ -237,7 +251,9 @@ def test_the_queue_and_the_person_are_shown(gateway, visit):
     with gateway.hotline.sessions.begin() as session:
         for number, conversation in enumerate(gateway.conversations()):
             now = gateway.hotline.clock.now
-            session.add(HandOver(id=str(number), conversation_id=conversation, reason="要求人工", created_at=now))
+            session.add(
+                HandOver(id=str(number), conversation_id=conversation, reason="要求人工", created_at=now)
+            )
     gateway.add("bot", "好的，已为您排队。", "handoff")
     expect(visit.find(".banner")).to_contain_text("下一位就是您")
     with gateway.hotline.sessions.begin() as session:

@@ -70,7 +70,10 @@ def test_it_works_on_another_origin_under_a_strict_policy(site, abroad, visitor)
     visit.say("你好")
     expect(visit.bot.last).to_contain_text("收到：你好")
     # The shadow root is dressed although the page allows no style at all.
-    assert visit.find(".Bubble").first.evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
+    assert (
+        visit.find(".Bubble").first.evaluate("e => getComputedStyle(e).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
     visit.page.reload()
     expect(visit.own).to_have_text(["你好"])
     assert visit.errors == []
@@ -119,11 +122,18 @@ def test_nothing_leaks_out(site, abroad, visitor):
     visit.open("")
     assert visit.page.evaluate(style) == before
     assert visit.page.evaluate("Object.keys(window).sort()") == globals_before
-    assert visit.page.evaluate("document.documentElement.className + JSON.stringify(document.documentElement.dataset)") == "{}"
+    assert (
+        visit.page.evaluate(
+            "document.documentElement.className + JSON.stringify(document.documentElement.dataset)"
+        )
+        == "{}"
+    )
 
 
 def test_title_colour_and_position_are_the_page_s(site, abroad, visitor):
-    embed(site, abroad, 'data-title="某市场监管局在线咨询（机器人）" data-color="#ffcc00" data-position="left"')
+    embed(
+        site, abroad, 'data-title="某市场监管局在线咨询（机器人）" data-color="#ffcc00" data-position="left"'
+    )
     visit = visitor(site["url"], DESKTOP)
     visit.open()
     expect(visit.find("h2")).to_contain_text("某市场监管局在线咨询")
@@ -141,7 +151,11 @@ def test_any_colour_stays_legible(site, abroad, visitor, color):
 
 
 def test_a_part_of_the_page_opens_the_chat_and_asks(site, abroad, visitor):
-    embed(site, abroad, body='<a href="/elsewhere" data-hotline-open="电梯维保能延长吗">问问</a><i data-hotline-open>聊聊</i>')
+    embed(
+        site,
+        abroad,
+        body='<a href="/elsewhere" data-hotline-open="电梯维保能延长吗">问问</a><i data-hotline-open>聊聊</i>',
+    )
     visit = visitor(site["url"], DESKTOP)
     visit.page.goto(site["url"])
     visit.page.get_by_text("聊聊").click()
@@ -168,7 +182,9 @@ def test_it_opens_at_once_where_the_page_says_so(site, abroad, visitor):
 
 def test_in_the_head_and_deferred(site, abroad, visitor):
     for how in ("", "defer", "async"):
-        site["html"] = f'<!doctype html><html lang=zh><head><title>x</title><script {how} src="{abroad.url}/widget.js" data-hotline></script></head><body><p>自己的话</p></body></html>'
+        site["html"] = (
+            f'<!doctype html><html lang=zh><head><title>x</title><script {how} src="{abroad.url}/widget.js" data-hotline></script></head><body><p>自己的话</p></body></html>'
+        )
         visit = visitor(site["url"])
         visit.page.goto(site["url"])
         expect(visit.find(".launcher")).to_be_visible()
@@ -200,7 +216,10 @@ def test_a_browser_without_constructed_style_sheets_is_dressed_too(site, abroad,
     visit = visitor(site["url"])
     visit.page.add_init_script("delete CSSStyleSheet.prototype.replaceSync")
     visit.open()
-    assert visit.find(".Bubble").first.evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
+    assert (
+        visit.find(".Bubble").first.evaluate("e => getComputedStyle(e).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
 
 
 def test_the_budget(widget):
@@ -214,7 +233,9 @@ def test_the_budget(widget):
 
 def test_the_script_is_served_packed_and_plain(gateway, widget):
     for accepted, encoded in (("gzip", "gzip"), ("identity", None)):
-        response = httpx.get(f"{gateway.url}/widget.js", headers={"Accept-Encoding": accepted}, trust_env=False)
+        response = httpx.get(
+            f"{gateway.url}/widget.js", headers={"Accept-Encoding": accepted}, trust_env=False
+        )
         assert response.headers.get("content-encoding") == encoded
         assert response.content == widget.read_bytes()
         assert response.headers["content-type"].startswith("text/javascript")

@@ -211,6 +211,15 @@ def test_a_rare_filter_among_many_hits_still_ends(sessions, many, monkeypatch):
     assert numbers == [many[0]] and pages > 1
 
 
+@pytest.mark.parametrize("limit", [1, 2, 50])
+def test_frequent_words_are_looked_for_among_the_filtered_cases(sessions, many, monkeypatch, limit):
+    expected = walk(sessions, limit, Filters(type="T"), q="电饭锅 冒烟")[0]
+    monkeypatch.setattr(search, "_FREQUENT", 1)
+    assert walk(sessions, limit, Filters(type="T"), q="电饭锅 冒烟")[0] == expected
+    assert expected == sorted({many[0], many[3], many[6]}, key=lambda n: n[5:], reverse=True)
+    assert walk(sessions, limit, Filters(type="T"), q="电饭锅 钻绒")[0] == []
+
+
 def test_who_it_was_is_not_in_the_index(sessions, now):
     (number,) = file(
         sessions, now, name="欧阳震华", address="长春市绿园区锦西路", facts="口罩质量问题", company=""

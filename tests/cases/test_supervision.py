@@ -5,7 +5,17 @@ from sqlalchemy import select
 
 from bot.cases import dispatch, workflow
 from bot.cases.calendar import SHANGHAI
-from bot.cases.supervision import Term, do_release, do_supervise, level, supervise_due, used, workdays
+from bot.cases.supervision import (
+    Term,
+    do_reached,
+    do_release,
+    do_supervise,
+    keep_watch,
+    level,
+    reached,
+    used,
+    workdays,
+)
 from bot.cases.workflow import NotNow, Wrong
 from bot.outbox.models import Delivery
 from tests.cases.filing import COMPLAINT, REPORT, REQUEST, file
@@ -31,8 +41,7 @@ def opinions(sessions):
 
 
 def run(sessions, now):
-    with sessions.begin() as session:
-        return supervise_due(session, now)
+    return keep_watch(sessions, sessions, now)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +126,7 @@ def test_a_dispatchs_own_time_limit_counts_too(sessions, now):
 def test_no_more_than_the_limit_at_once(sessions, now):
     for index in range(3):
         file(sessions, now, conversation=f"c{index}")
-    with sessions.begin() as session:
-        assert supervise_due(session, at(12, 2), limit=2) == 2
+    assert keep_watch(sessions, sessions, at(12, 2), limit=2) == 2
     assert run(sessions, at(12, 2)) == 1
 
 
@@ -140,3 +148,20 @@ def test_by_hand_with_an_opinion_and_an_end_with_a_reason(sessions, now):
     act(sessions, dispatch.do_withdraw, number, reason="和解", now=now)
     with pytest.raises(NotNow):
         act(sessions, do_supervise, number, opinion="x", now=now)
+
+
+def test_what_changed_between_looking_and_acting_is_left_alone(sessions, now):
+    (number,) = file(sessions, now)
+    late = at(12, 2)
+    with sessions() as session:
+        (found,) = reached(session, late)
+    with sessions.begin() as session:
+        assert do_reached(session, found, late)
+        assert not do_reached(session, found, late)  # another process was quicker
+    (other,) = file(sessions, now, conversation="c2")
+    with sessions() as session:
+        (found,) = reached(session, late)
+    act(sessions, workflow.do_status, other, "已受理", now=late)
+    with sessions.begin() as session:
+        assert not do_reached(session, found, late)
+    assert kinds(sessions, number)[-1] == "supervise" and "clock_100" not in kinds(sessions, other)

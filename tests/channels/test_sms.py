@@ -487,6 +487,27 @@ async def test_who_unsubscribes_while_a_notice_waits_is_left_alone(sms):
     assert await sms.sent() == []
 
 
+async def test_a_change_by_the_desk_tells_the_citizen_in_its_transaction_and_once(sms, monkeypatch):
+    monkeypatch.setattr(cases, "STATUS_LISTENERS", [])
+    monkeypatch.setattr(notices, "STATUS_LISTENERS", cases.STATUS_LISTENERS)
+    notices.listen()
+    notices.listen()
+    await sms.say("投诉")
+    number = lodge(sms, sms.conversation().id, PHONE, channel="sms")
+    now = sms.hotline.clock()
+    with sms.hotline.sessions.begin() as session:
+        case = session.get(cases.Case, number)
+        for status in ("已受理", "已受理"):
+            cases.add_event(session, case, "status", actor="staff:li", now=now, status=status)
+        cases.add_event(session, case, "note", actor="staff:li", now=now)
+    assert len(await sms.sent()) == 1
+    with pytest.raises(RuntimeError), sms.hotline.sessions.begin() as session:
+        case = session.get(cases.Case, number)
+        cases.add_event(session, case, "status", actor="staff:li", now=now, status="调解中")
+        raise RuntimeError
+    assert await sms.sent() == []
+
+
 async def test_an_anonymous_case_is_never_pushed(sms):
     await sms.say("举报")
     number = lodge(sms, sms.conversation().id, "", anonymous=True, type=CaseType.REPORT, channel="sms")

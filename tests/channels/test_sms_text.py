@@ -58,6 +58,15 @@ def test_every_measure_and_facet_fits_with_its_conditions_and_its_menu():
             assert text.endswith("0人工")
 
 
+def test_the_list_of_all_measures_fits_with_every_number():
+    pack = load()
+    text = written(answers.about(pack, "list").sms, [HUMAN], signature=SIGN, first=True)
+    assert parts(text) <= 3
+    assert all(measure.short in text for measure in pack.measures.values())
+    assert "15 12315热线" in text
+    assert text.endswith("0人工")
+
+
 def test_the_first_answer_says_that_a_machine_answers():
     assert written("您好", signature=SIGN, first=True) == "【吉林12315】机器人答复：您好"
     assert written("您好", signature=SIGN) == "【吉林12315】您好"

@@ -306,3 +306,12 @@ def test_a_permission_is_refused_by_its_dependency():
     admin = Staff(role="admin", active=True)
     assert check(admin) is admin
     assert accounts.actor(Staff(username="wang")) == "staff:wang"
+
+
+async def test_an_open_log_in_is_no_way_to_guess_the_password(make_desk):
+    desk = make_desk(rate_limits="on")
+    desk.app.state.log_ins.clock = lambda: 0.0
+    client = desk.client(desk.agent)
+    body = {"old": "x", "new": "Song-Hua Jiang 9"}
+    codes = [(await client.post(f"{API}/me/password", json=body)).status_code for _ in range(32)]
+    assert (codes.count(401), codes[-1]) == (30, 429)

@@ -26,7 +26,26 @@ CODES = {problem.code for problem in Problem}
 
 PERSONAL = st.sampled_from([PHONE, f"我叫{NAME}", f"我的证件{IDENTITY}", f"{NAME}，电话{PHONE}"])
 ODD = st.sampled_from(
-    ["", " ", "\x00", "\ud800", "\u202e倒", "0", "1", "99", "T", "退订", "电梯困人了", "人工", "/restart", "😀" * 300, "字" * 2001, "<xml>", "{}", "%I"]
+    [
+        "",
+        " ",
+        "\x00",
+        "\ud800",
+        "\u202e倒",
+        "0",
+        "1",
+        "99",
+        "T",
+        "退订",
+        "电梯困人了",
+        "人工",
+        "/restart",
+        "😀" * 300,
+        "字" * 2001,
+        "<xml>",
+        "{}",
+        "%I",
+    ]
 )
 TEXT = st.text(st.characters(), max_size=80) | ODD | PERSONAL
 JSON = st.recursive(
@@ -91,7 +110,8 @@ def sealed(make_hotline, logged):
 BODY = st.one_of(
     st.fixed_dictionaries({"client_message_id": st.uuids().map(str), "text": TEXT}),
     st.fixed_dictionaries(
-        {"client_message_id": TEXT | st.uuids().map(str)}, optional={"text": TEXT | JSON, "choice": TEXT | JSON}
+        {"client_message_id": TEXT | st.uuids().map(str)},
+        optional={"text": TEXT | JSON, "choice": TEXT | JSON},
     ),
     JSON,
 )
@@ -113,13 +133,19 @@ async def test_the_public_api(mail, data):
         response = await mail.http.post(f"{talk.path}/messages", content=content, headers=talk.headers | kind)
     elif call == "raw":
         content = data.draw(st.binary(max_size=200))
-        kind = {"content-type": data.draw(st.sampled_from(["application/json", "text/plain", "multipart/form-data; boundary=x", ""]))}
+        kind = {
+            "content-type": data.draw(
+                st.sampled_from(["application/json", "text/plain", "multipart/form-data; boundary=x", ""])
+            )
+        }
         response = await mail.http.post(f"{talk.path}/messages", content=content, headers=talk.headers | kind)
     else:
         place = data.draw(st.sampled_from([talk.id, quote(data.draw(st.text(max_size=40)), safe="")]))
         after = data.draw(st.integers() | TEXT)
         response = await mail.http.get(
-            f"/api/v1/conversations/{place}/messages", params={"after": after if isinstance(after, int) else after.encode("utf-8", "replace")}, headers=talk.headers
+            f"/api/v1/conversations/{place}/messages",
+            params={"after": after if isinstance(after, int) else after.encode("utf-8", "replace")},
+            headers=talk.headers,
         )
     harmless(response)
 
@@ -165,7 +191,11 @@ async def test_sms_by_signed_json(mail, body, nonce, age, report):
 
 
 KINDS = st.sampled_from(["text"] * 4 + ["voice", "image", "event", "link", "", "shortvideo"])
-XML = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=60) | PERSONAL | st.sampled_from(["1", "0", "退订", "电梯困人了", "]]>", "&#0;", "&x;"])
+XML = (
+    st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=60)
+    | PERSONAL
+    | st.sampled_from(["1", "0", "退订", "电梯困人了", "]]>", "&#0;", "&x;"])
+)
 FIELDS = st.fixed_dictionaries(
     {"FromUserName": st.sampled_from(["oA", "oB", "", "o" * 65]) | XML, "ToUserName": XML, "MsgType": KINDS},
     optional={
@@ -210,7 +240,9 @@ async def test_wechat_in_safe_mode(sealed, fields, how, raw):
 @pytest.mark.timeout(600)
 @FUZZ
 @given(
-    query=st.dictionaries(st.sampled_from(["signature", "timestamp", "nonce", "echostr"]), PRINTABLE, max_size=4)
+    query=st.dictionaries(
+        st.sampled_from(["signature", "timestamp", "nonce", "echostr"]), PRINTABLE, max_size=4
+    )
 )
 async def test_wechats_check_of_the_address(mail, query):
     harmless(await mail.http.get("/channels/wechat", params=query))

@@ -92,7 +92,10 @@ class Kannel:
         for box, port in (("bearerbox", "13001"), ("smsbox", "13013")):
             with (self.folder / f"{box}.log").open("ab") as out:
                 self.boxes[box] = subprocess.Popen(
-                    [shutil.which(box) or f"/usr/sbin/{box}", str(self.conf)], stdout=out, stderr=out, cwd=self.folder
+                    [shutil.which(box) or f"/usr/sbin/{box}", str(self.conf)],
+                    stdout=out,
+                    stderr=out,
+                    cwd=self.folder,
                 )
             until(lambda port=self.ports[port]: _listens(port), 20, f"{box} listening")
 
@@ -135,7 +138,9 @@ class Town:
 
     def answer(self, number: str, before: int, patience: float = 30.0) -> str:
         """The SMS after the first `before` ones of a number."""
-        return str(until(lambda: self.phones.texts(number)[before : before + 1], patience, f"answer {before}")[0])
+        return str(
+            until(lambda: self.phones.texts(number)[before : before + 1], patience, f"answer {before}")[0]
+        )
 
     def rows(self, number: str, table: type[Message] | type[Delivery] = Message) -> list[Any]:
         """Messages or deliveries of a number's conversations."""
@@ -144,7 +149,9 @@ class Town:
 
         with self.readers() as session:
             mine = select(Conversation.id).where(Conversation.token_hash == address_hash("sms", number))
-            return list(session.scalars(select(table).where(table.conversation_id.in_(mine)).order_by(table.id)))
+            return list(
+                session.scalars(select(table).where(table.conversation_id.in_(mine)).order_by(table.id))
+            )
 
     def bodies(self, number: str) -> list[str]:
         """What the citizen wrote, as stored, in order."""

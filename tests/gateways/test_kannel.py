@@ -32,7 +32,10 @@ def test_chinese_in_and_out(town):
 
 def test_a_long_story_comes_in_three_parts_and_is_one_message(town):
     number = town.number()
-    story = "我要投诉，上个月在长春市朝阳区红旗街鑫隆旺超市买了一箱口罩，花了四十块钱，回家一撕就破，第二天去找，" * 4
+    story = (
+        "我要投诉，上个月在长春市朝阳区红旗街鑫隆旺超市买了一箱口罩，花了四十块钱，回家一撕就破，第二天去找，"
+        * 4
+    )
     story = story[:198] + "😷。"
     assert len(story) == 200
     assert town.phones.send(number, story) == 3
@@ -70,7 +73,9 @@ def test_an_intake_to_its_receipt_one_question_an_sms(town):
     for _ in range(12):
         if "请核对" in answer:
             break
-        asked = next(name for words, name in ASKED.items() if words in answer.rpartition("。\n")[2] or words in answer)
+        asked = next(
+            name for words, name in ASKED.items() if words in answer.rpartition("。\n")[2] or words in answer
+        )
         answer = town.ask(number, ANSWERS[asked])
         seen.append(answer)
     assert "请核对投诉" in answer, seen
@@ -96,7 +101,9 @@ def test_the_gateway_delivers_one_sms_four_times(town):
     for _ in range(4):
         # What smsbox does when it misses our answer: the same %I again.
         response = town.http.post(
-            "/channels/sms/kannel", params={"key": KEY, "id": id, "from": number, "to": "12315"}, content="电梯维保能延长吗"
+            "/channels/sms/kannel",
+            params={"key": KEY, "id": id, "from": number, "to": "12315"},
+            content="电梯维保能延长吗",
         )
         assert (response.status_code, response.content) == (200, b"")
     town.answer(number, 0)
@@ -141,16 +148,22 @@ def test_the_gateway_is_down_and_nothing_is_lost(town):
     for n, text in enumerate(("电梯维保能延长吗", "谢谢")):
         # Through another smsbox, as it were: in works, out does not.
         response = town.http.post(
-            "/channels/sms/kannel", params={"key": KEY, "id": f"down-{number}-{n}", "from": number}, content=text
+            "/channels/sms/kannel",
+            params={"key": KEY, "id": f"down-{number}-{n}", "from": number},
+            content=text,
         )
         assert response.status_code == 200
     until(lambda: any(d.attempts for d in town.rows(number, _delivery())), 30, "a first attempt")
     town.kannel.start()
     town.phones = type(town.phones)(town.kannel.ports["10000"])
-    texts = until(lambda: len(town.phones.texts(number)) == 2 and town.phones.texts(number), 90, "both answers")
+    texts = until(
+        lambda: len(town.phones.texts(number)) == 2 and town.phones.texts(number), 90, "both answers"
+    )
     assert "第9条" in texts[0]
     assert "第9条" not in texts[1]
-    until(lambda: all(d.state in ("sent", "delivered") for d in town.rows(number, _delivery())), 20, "all sent")
+    until(
+        lambda: all(d.state in ("sent", "delivered") for d in town.rows(number, _delivery())), 20, "all sent"
+    )
 
 
 def test_delivery_reports_are_recorded(town):

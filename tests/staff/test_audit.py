@@ -199,3 +199,10 @@ def test_pruning_never_takes_the_newest_and_does_nothing_when_nothing_is_old(ses
         assert audit.prune(session, now + timedelta(days=1), actor="system", now=now) == 2
     with sessions() as session:
         assert (verify(session), audit.head(session)[0]) == (None, 4)
+
+
+def test_numbers_that_somebody_typed_into_a_reason_are_masked(sessions, now):
+    with sessions.begin() as session:
+        entry = record(session, "system", "x", "y", {"reason": "13904321187来电要求"}, now=now)
+        assert entry.detail == {"reason": "139****1187来电要求"}
+    assert broken(sessions) is None

@@ -23,7 +23,22 @@ from bot.desk.pages.live import Board
 from bot.desk.pages.seat import Desk
 
 ASSETS = Path(__file__).parent / "assets"
-PAGES = ("queue", "conversation", "cases", "case")
+PAGES = (
+    "queue",
+    "conversations",
+    "conversation",
+    "cases",
+    "case",
+    "phone",
+    "roster",
+    "reviews",
+    "figures",
+    "switches",
+    "audit_log",
+    "accounts",
+    "dead_letters",
+    "retention",
+)
 FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0b5cab"/>'
     '<circle cx="16" cy="16" r="8" fill="none" stroke="white" stroke-width="3"/></svg>'

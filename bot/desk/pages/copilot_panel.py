@@ -53,8 +53,13 @@ class CopilotPanel:
 
     def heard(self, words: str) -> None:
         """The citizen's newest words; asked about unless the agent is typing their own."""
-        if not self._own_words and words != self.words.value:
+        if self._own_words or words == self.words.value:
+            return
+        if ui.context.client.has_socket_connection:
             self.words.set_value(words)
+        else:
+            # A value set while the page is being built makes NiceGUI send the page before it is complete.
+            ui.timer(0.05, lambda: self.words.set_value(words), once=True)
 
     def _typed_here(self) -> None:
         self._own_words = True

@@ -54,7 +54,9 @@ def opened(instance, visitor):
     return make
 
 
-SIZES = pytest.mark.parametrize(("name", "size"), [("phone", PHONE), ("desktop", DESKTOP)], ids=["phone", "desktop"])
+SIZES = pytest.mark.parametrize(
+    ("name", "size"), [("phone", PHONE), ("desktop", DESKTOP)], ids=["phone", "desktop"]
+)
 
 
 @SIZES

@@ -97,7 +97,7 @@ function Review({ intake, open, choices, onSay }: { intake: Intake; open: boolea
   const submit = choices.find((choice) => choice.label === SUBMIT);
   return (
     <Card className="review">
-      <CardTitle>{`${intake.name ?? "登记"}内容，请核对`}</CardTitle>
+      <CardTitle>{`${intake.name ?? ""}登记内容`}</CardTitle>
       <CardContent>
         <Known intake={intake} open={open} onSay={onSay} />
         {open && <p class="hint">哪一项不对，点一下就能改。</p>}
