@@ -145,16 +145,16 @@ class ReadingClassifier(GraphComponent):
         if reader is None or not message.get(TEXT):
             return
         text = message.get(TEXT)
-        scores, row = reader.understand(text, jieba.lcut)
+        scores, margins = reader.understand(text, jieba.lcut)
         metadata = message.get("metadata")
         context = Context.read(metadata.get("context") if isinstance(metadata, dict) else None)
         decision = self.gate.decide("" if text == "?" and message.get(RAW) != "?" else text, scores, context)
         if not decision.topic or decision.intent in ("notice", "chitchat", "emergency"):
             decision = dataclasses.replace(
-                decision, topic=decision.topic or reader.topic(row, decision.intent)
+                decision, topic=decision.topic or reader.topic(margins, decision.intent)
             )
         if decision.topic == "correct":
-            decision.extra["field"] = reader.topic(row, "correct")
+            decision.extra["field"] = reader.topic(margins, "correct")
         ranking = [{"name": name, "confidence": p} for name, p in list(scores.acts.items())[:10]]
         message.set(
             "intent", {"name": decision.intent, "confidence": decision.confidence}, add_to_output=True
