@@ -2,7 +2,8 @@
 
 Engine environment: `.venv-engine/bin/python -m tests.bench.candidates [--sample N] [--textcat-examples N]`. Prints one
 row a candidate: share of messages with the right act, policy questions with exactly the right measures, policy
-questions with none of them right, out-of-scope messages given a measure, seconds of training, milliseconds a message.
+questions with none of them right, out-of-scope messages given a measure, seconds of training, milliseconds a message
+(both of processor time, all cores: other programs on the machine hardly move it).
 With `--sample` all learn from the sample that `tests.bench.compare` gives to DIET, which stands in
 `docs/bench/sample.md`, because it is measured with all of Rasa around it.
 """
@@ -166,12 +167,12 @@ def textcat(data: Sequence[Example], epochs: int) -> Reads:
 
 def row(name: str, make: Callable[[], Reads], asked: Sequence[Question]) -> str:
     """Train one candidate and measure it; a line of the table."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     answer = make()
-    trained = time.perf_counter() - begun
-    begun = time.perf_counter()
+    trained = time.process_time() - begun
+    begun = time.process_time()
     answers = [answer(q.text) for q in asked]
-    each = (time.perf_counter() - begun) / len(asked) * 1000
+    each = (time.process_time() - begun) / len(asked) * 1000
     right = [a in ACT_OF_KIND.get(q.kind, {q.kind}) for q, (a, _) in zip(asked, answers)]
     policy = [(q, m) for q, (_, m) in zip(asked, answers) if q.kind in ("policy", "policy_facet")]
     exact = [frozenset(m) in q.measures for q, m in policy]
