@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -12,7 +11,9 @@ from sklearn.model_selection import KFold
 
 from bot.engine.examples import FACETS, Example
 from bot.engine.gate import Part, Scores
-from bot.engine.models import MEASURES, Acts, Given, Margins, Measures, Neighbours, OneOf, Parts, unit
+from bot.engine.linear import Heads, Margins, OneOf
+from bot.engine.models import MEASURES, Acts, Given, Measures, Parts
+from bot.engine.neighbours import Neighbours
 from bot.engine.segments import asks, denied, split
 from bot.engine.vectors import Vectorizer
 
@@ -31,11 +32,9 @@ class Reader:
 
     def __init__(self) -> None:
         self.vectorizer = Vectorizer()
-        self.act_margins = Margins(balanced=True)
-        self.measure_margins = Margins(balanced=False)
-        self.neighbours = Neighbours()  # classes: the acts, then the sixteen measures
-        self.ambiguous = Neighbours()  # one class for each set of measures that the same words may mean
-        self.meanings: list[tuple[int, ...]] = []
+        self.heads = Heads()  # act, measure, facet, topic, given
+        self.neighbours = Neighbours()  # classes: the acts, the sixteen measures, the `meanings`
+        self.meanings: list[tuple[int, ...]] = []  # sets of measures that the same words may mean
         self.acts = Acts(())
         self.measures = Measures()
         self.topics = OneOf()
@@ -44,56 +43,31 @@ class Reader:
 
     def fit(self, examples: Sequence[Example], tokens: Sequence[Sequence[str]]) -> Reader:
         """Learn from examples whose text is normalised and cut into jieba tokens."""
-        rows = unit(self.vectorizer.fit([e.text for e in examples], tokens))
+        rows = self.vectorizer.fit([e.text for e in examples], tokens)
         names = [act_label(e) for e in examples]
         labels = sorted(set(names))
         act = np.array([[name == label for label in labels] for name in names])
         measure = np.array([[n in e.measures and not e.ambiguous for n in MEASURES] for e in examples])
-        held_out = self._held_out(rows, act, measure)
-        self._fit_parts(rows, act, measure)
+        held_out = _held_out(rows, act, measure)
         self.acts = Acts(labels).fit(held_out, names)
         clear = np.array([not e.ambiguous for e in examples])
-        policy, oos = self._doubt(held_out)
+        policy, oos = self._doubt(self.acts.probabilities(held_out))
         self.measures.fit(held_out.take(clear), policy[clear], oos[clear], measure[clear])
+        self.meanings = sorted({e.measures for e in examples if e.ambiguous})
+        meaning = np.array([[e.ambiguous and e.measures == some for some in self.meanings] for e in examples])
+        self.neighbours.fit(rows, np.hstack([act, measure, meaning.astype(bool)]))
         self._fit_facets(rows, examples)
         self._fit_topics(rows, examples)
-        unclear = [i for i, e in enumerate(examples) if e.ambiguous]
-        self.meanings = sorted({examples[i].measures for i in unclear})
-        member = np.array(
-            [[examples[i].measures == some for some in self.meanings] for i in unclear], dtype=bool
+        self.heads.join(
+            {
+                "act": Margins(balanced=True).fit(rows, act),
+                "measure": Margins(balanced=False).fit(rows, measure),
+                "facet": self.facets.margins,
+                "topic": self.topics.margins,
+                "given": self.given,
+            }
         )
-        if unclear:
-            self.ambiguous.fit(rows[unclear], member)
         return self
-
-    def _fit_parts(self, rows: csr_matrix, act: np.ndarray, measure: np.ndarray) -> None:
-        self.act_margins.fit(rows, act)
-        self.measure_margins.fit(rows, measure)
-        self.neighbours.fit(rows, np.hstack([act, measure]))
-
-    def _parts(self, rows: csr_matrix) -> Parts:
-        near = self.neighbours.scores(rows)
-        acts = near.shape[1] - len(MEASURES)
-        return Parts(
-            self.act_margins.scores(rows), self.measure_margins.scores(rows), near[:, :acts], near[:, acts:]
-        )
-
-    def _held_out(self, rows: csr_matrix, act: np.ndarray, measure: np.ndarray) -> Parts:
-        """Scores of each example by models that did not see it."""
-        count = rows.shape[0]
-        whole = Parts(
-            *(np.zeros((count, n)) for n in (act.shape[1], len(MEASURES), act.shape[1], len(MEASURES)))
-        )
-        for seen, unseen in KFold(FOLDS, shuffle=True, random_state=0).split(rows):
-            self._fit_parts(rows[seen], act[seen], measure[seen])
-            part = self._parts(rows[unseen])
-            whole.act[unseen], whole.measure[unseen] = part.act, part.measure
-            whole.act_near[unseen], whole.measure_near[unseen] = part.act_near, part.measure_near
-        return whole
-
-    def _doubt(self, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
-        found = self.acts.probabilities(parts)
-        return found[:, self.acts.labels.index("policy")], found[:, self.acts.labels.index("oos")]
 
     def _fit_facets(self, rows: csr_matrix, examples: Sequence[Example]) -> None:
         asked = [i for i, e in enumerate(examples) if e.act in ("policy", "followup") and not e.ambiguous]
@@ -114,55 +88,70 @@ class Reader:
         if len({names[i] for i in chosen}) >= 2:
             self.topics.fit(rows[chosen], [names[i] for i in chosen])
 
+    def _doubt(self, acts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The columns of `acts` (n × labels) for a policy question and for what is out of scope."""
+        return acts[:, self.acts.labels.index("policy")], acts[:, self.acts.labels.index("oos")]
+
     def rows(self, texts: Sequence[str], tokens: Sequence[Sequence[str]]) -> csr_matrix:
         """The features of normalised sentences, len(texts) × features."""
-        return unit(self.vectorizer.transform(texts, tokens))
+        return self.vectorizer.transform(texts, tokens)
 
-    def understand(self, text: str, cut: Callable[[str], list[str]]) -> tuple[Scores, csr_matrix]:
-        """Everything about one normalised message, and its row; `cut` makes the tokens."""
+    def understand(self, text: str, cut: Callable[[str], list[str]]) -> tuple[Scores, np.ndarray]:
+        """Everything about one normalised message, and its margins for `topic`; `cut` makes the tokens."""
         segments = split(text)
-        rows = self.rows([text, *segments], [cut(text), *map(cut, segments)])
-        scores = self.read(rows[:1])
-        if segments:
-            scores = replace(scores, parts=self.parts_of(segments, rows[1:]))
-        return scores, rows[:1]
+        return self.read(self.rows([text, *segments], [cut(text), *map(cut, segments)]), segments)
 
-    def topic(self, row: csr_matrix, act: str) -> str:
-        """The likeliest topic inside `act`, or empty."""
-        for name, _ in self.topics.rank(row) if self.topics.labels else ():
+    def topic(self, margins: np.ndarray, act: str) -> str:
+        """The likeliest topic inside `act`, or empty; `margins` are those of `understand`."""
+        for name, _ in self.topics.rank(margins[self.heads.columns["topic"]]) if self.topics.labels else ():
             if name.startswith(f"{act}."):
                 return name.split(".", 1)[1]
         return ""
 
-    def parts_of(self, segments: Sequence[str], rows: csr_matrix) -> tuple[Part, ...]:
-        """The parts of one message, read for themselves; `rows` are theirs (parts × features)."""
-        scores = self._parts(rows)
-        acts = self.acts.probabilities(scores)
-        policy, oos = self._doubt(scores)
-        measures = self.measures.probabilities(scores, policy, oos)
-        return tuple(
-            Part(
-                self.acts.labels[int(acts[i].argmax())],
-                float(acts[i].max()),
-                {n: float(p) for n, p in zip(MEASURES, measures[i])},
-                denied(segment),
-                asks(segment),
-            )
-            for i, segment in enumerate(segments)
+    def read(self, rows: csr_matrix, segments: Sequence[str] = ()) -> tuple[Scores, np.ndarray]:
+        """Scores and margins of the first row; the rows after it are those of the message's `segments`."""
+        margins, near = self.heads.scores(rows), self.neighbours.scores(rows)
+        last = len(self.acts.labels)
+        columns = self.heads.columns
+        parts = Parts(
+            margins[:, columns["act"]],
+            margins[:, columns["measure"]],
+            near[:, :last],
+            near[:, last : last + len(MEASURES)],
         )
+        acts = self.acts.probabilities(parts)
+        measures = self.measures.probabilities(parts, *self._doubt(acts)).tolist()
+        meaning = near[0, last + len(MEASURES) :]
+        given = float(margins[0, columns["given"]][0])
+        scores = Scores(
+            acts={self.acts.labels[i]: float(acts[0, i]) for i in np.argsort(-acts[0])},
+            measures=dict(zip(MEASURES, measures[0])),
+            facets=dict(self.facets.rank(margins[0, columns["facet"]])),
+            near=float(parts.act_near[0].max()),
+            meanings=self.meanings[int(meaning.argmax())] if self.meanings else (),
+            given=lambda facet, some: self.given.probability(given, facet, some),
+            parts=tuple(
+                Part(
+                    self.acts.labels[int(acts[i].argmax())],
+                    float(acts[i].max()),
+                    dict(zip(MEASURES, measures[i])),
+                    denied(segment),
+                    asks(segment),
+                )
+                for i, segment in enumerate(segments, 1)
+            ),
+        )
+        return scores, margins[0]
 
-    def read(self, row: csr_matrix) -> Scores:
-        """Scores of one row."""
-        parts = self._parts(row)
-        acts = self.acts.probabilities(parts)[0]
-        policy, oos = self._doubt(parts)
-        measures = self.measures.probabilities(parts, policy, oos)[0]
-        order = np.argsort(-acts)
-        return Scores(
-            acts={self.acts.labels[i]: float(acts[i]) for i in order},
-            measures={n: float(p) for n, p in zip(MEASURES, measures)},
-            facets=dict(self.facets.rank(row)),
-            near=float(parts.act_near.max()),
-            meanings=self.meanings[int(self.ambiguous.scores(row)[0].argmax())] if self.meanings else (),
-            given=lambda facet, some: self.given.probability(row, facet, some),
-        )
+
+def _held_out(rows: csr_matrix, act: np.ndarray, measure: np.ndarray) -> Parts:
+    """Scores of each example by models that did not see it."""
+    acts = act.shape[1]
+    both = np.hstack([act, measure])
+    margins, near = np.zeros(both.shape, dtype=np.float32), np.zeros(both.shape, dtype=np.float32)
+    for seen, unseen in KFold(FOLDS, shuffle=True, random_state=0).split(rows):
+        some, others = rows[seen], rows[unseen]
+        margins[unseen, :acts] = Margins(balanced=True).fit(some, act[seen]).scores(others)
+        margins[unseen, acts:] = Margins(balanced=False).fit(some, measure[seen]).scores(others)
+        near[unseen] = Neighbours().fit(some, both[seen]).scores(others)
+    return Parts(margins[:, :acts], margins[:, acts:], near[:, :acts], near[:, acts:])

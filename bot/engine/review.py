@@ -64,7 +64,7 @@ def held_out(examples: Sequence[Example], tokens: Sequence[Sequence[str]]) -> li
         reader = Reader().fit([examples[i] for i in seen], [tokens[i] for i in seen])
         for i in unseen:
             example = examples[i]
-            scores = reader.read(reader.rows([example.text], [tokens[i]]))
+            scores, _ = reader.read(reader.rows([example.text], [tokens[i]]))
             given = scores.given(example.facet, example.measures) if example.act == "policy" else 1.0
             found.append(Held(example, scores, given))
     return found

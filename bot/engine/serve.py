@@ -11,9 +11,19 @@ import tempfile
 import jieba
 
 
+def leave_out_jax() -> None:
+    """Make `import jax` fail in this process.
+
+    Rasa imports TensorFlow for models that are not in our pipeline, and TensorFlow imports JAX for a converter if
+    it can: 64 MB for nothing. TensorFlow is written to do without.
+    """
+    sys.modules["jax"] = None  # type: ignore[assignment]
+
+
 def main() -> None:
     """Run Rasa's command line in this interpreter."""
     jieba.dt.tmp_dir = tempfile.gettempdir()
+    leave_out_jax()
     sys.path.insert(0, "")
     from rasa.__main__ import main as rasa
 

@@ -17,6 +17,7 @@ os.environ.setdefault("PYPINYIN_NO_DICT_COPY", "true")
 from pypinyin import Style, lazy_pinyin
 
 _LATIN = re.compile(r"[a-zü]+")
+_SOUNDING = re.compile(r"[a-zü]+|\d+|[^\x00-\x7f]")
 
 
 # z/zh, c/ch, s/sh and -n/-ng fall together in the North-east and in speech recognition.
@@ -52,12 +53,20 @@ def _split_latin(word: str) -> tuple[str, ...]:
     return whole if whole else (word,)
 
 
+@lru_cache(maxsize=16384)
+def _of_character(character: str) -> str:
+    """The folded syllable of a Chinese character, or nothing for any other sign."""
+    return "".join(map(_fold, lazy_pinyin(character, style=Style.NORMAL, errors="ignore")))
+
+
 def syllables(text: str) -> list[str]:
     """Folded pinyin syllables of normalised `text`; Latin words that are pinyin are split, others kept."""
     result: list[str] = []
-    for part in lazy_pinyin(text, style=Style.NORMAL, errors=lambda run: re.findall(r"[a-zü]+|\d+", run)):
+    for part in _SOUNDING.findall(text):
         if _LATIN.fullmatch(part):
             result += [_fold(s) for s in _split_latin(part)]
-        else:
-            result.append("0" if part.isdigit() else part)
+        elif part.isdigit():
+            result.append("0")
+        elif sound := _of_character(part):
+            result.append(sound)
     return result

@@ -51,14 +51,26 @@ def rows(found: Measured, plan: Plan) -> list[Row]:
         Row("training", "training", "s", *trained, limit=90, times=4),
         Row("ready", "start to ready", "s", *_pair(found.ready, statistics.median), limit=45),
         Row("first", "start to the first answer", "s", *_pair(found.first, statistics.median)),
-        Row("memory", "memory after the run", "MB", *memory, limit=1536, times=1 / 0.7),
+        Row("memory", "memory of all processes", "MB", *memory, limit=1536, times=1 / 0.7),
+        Row(
+            "engine",
+            "memory of the engine, resident",
+            "MB",
+            *_pair(found.engine, float),
+            limit=800,
+            times=1 / 0.7,
+        ),
         Row("parse_p50", "parse, p50", "ms", *_pair(found.parse, _p50), limit=15, times=2),
         Row("parse_p95", "parse, p95", "ms", *_pair(found.parse, _p95)),
     ]
     table.append(Row("parse_cpu", "parse, processor time", "ms", *_pair(found.parse_cpu, _ms)))
     table.append(Row("decide_p50", "parse and decide, p50", "ms", *_pair(found.decide, _p50)))
     table.append(Row("decide_p95", "parse and decide, p95", "ms", *_pair(found.decide, _p95)))
-    turns = (("early", plan.early, found.early), ("late", found.long.reached, found.long.late))
+    turns = (
+        ("early", plan.early, found.early),
+        ("middle", plan.middle, found.long.middle),
+        ("late", found.long.reached, found.long.late),
+    )
     for key, turn, samples in turns:
         label = f"policy turn {turn}"
         table.append(Row(f"turn_{key}_p50", f"{label}, p50", "ms", *_pair(samples, _p50), limit=60))
@@ -95,14 +107,18 @@ def _by_threshold(found: Measured) -> list[dict[str, Any]]:
 def notes(found: Measured, plan: Plan) -> list[str]:
     """What a reader of the figures must know about this run."""
     assert found.long is not None
-    said = (
-        []
-        if plan.epochs == 100
-        else [
-            f"A shortened run: DIET learnt {plan.epochs} of 100 epochs, since one takes minutes on all examples here; "
-            "with all of them its accuracy would be higher and its training longer. Speed and memory do not depend on it."
-        ]
-    )
+    said = []
+    if plan.sample:
+        said.append(
+            f"Both learned from the same {plan.sample:,} examples of all (`tests.bench.sample`: every act, measure and facet, "
+            "in proportion), so that DIET could learn all its epochs; latest.md has all examples."
+        )
+    if plan.epochs < 100:
+        said.append(
+            f"A shortened run: DIET learnt {plan.epochs} of 100 epochs, since one takes minutes on all examples here; with "
+            "all of them its accuracy would be higher and its training longer. Speed and memory do not depend on it; sample.md "
+            "has a run with all epochs."
+        )
     loads = ", ".join(f"{one.load:.1f}" for one in found.trained["ours"])
     said.append(
         f"Ours: {plan.trainings} trainings from nothing (load before: {loads}); medians of repetitions."
@@ -113,7 +129,7 @@ def notes(found: Measured, plan: Plan) -> list[str]:
             if one.earlier
             else "trained once in this run,"
         )
-        what = f"{one.epochs} epochs of DIET on {one.examples:,} examples"
+        what = f"{one.epochs} epochs of DIET and {one.ted_epochs} of TED on {one.examples:,} examples"
         said.append(f"Stock, {what}: {made} {one.at} (load before: {one.load:.1f}).")
     said.append(f"Turns are timed with {found.questions} questions that every bot answered with a measure.")
     for name, samples in [*found.early.items(), *found.long.late.items()]:
@@ -129,13 +145,32 @@ def notes(found: Measured, plan: Plan) -> list[str]:
     return said
 
 
+def learned(found: Measured) -> dict[str, str]:
+    """What each bot learned from, in words for the head of the table."""
+    said = {}
+    for name, some in found.trained.items():
+        one = some[-1]
+        epochs = f", DIET {one.epochs} epochs, TED {one.ted_epochs}" if one.epochs else ""
+        said[name] = f"trained on {one.examples:,} examples{epochs}"
+    return said
+
+
+def _command(plan: Plan) -> str:
+    options = [f"--sample {plan.sample}"] if plan.sample else []
+    options += [f"--epochs {plan.epochs}"] if plan.epochs != 100 else []
+    return " ".join(["python -m tests.bench.compare", *options])
+
+
 def report(found: Measured, plan: Plan, host: dict[str, Any], table: list[Row]) -> dict[str, Any]:
     """Everything of the run, for `latest.json`; seconds in `training`, milliseconds in `turn_by_length`."""
     assert found.long is not None
     return {
         "at": machine.now(),
         "commit": machine.commit(),
-        "machine": host | {"load_after": machine.load()},
+        "command": _command(plan),
+        "learned": learned(found),
+        "machine": host | {"load_after": machine.load(), "load_most": max(found.loads.values())},
+        "loads": found.loads,
         "plan": asdict(plan),
         "files": names(FILES),
         "rows": [row.as_json() for row in table],

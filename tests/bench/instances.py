@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from bot.processes import ENGINE_BIN
+from bot.processes import ENGINE_BIN, QUIET
 from bot.settings import ROOT
 from tests.bench import children
 from tests.bench.plan import BenchError
@@ -99,6 +99,17 @@ class Instance:
             return Memory(resident, None)
         return Memory(resident, sum(info.pss for info in infos) / 2**20)
 
+    def engine(self) -> float:
+        """Megabytes resident of the process that understands."""
+        sizes = [process.memory_info().rss for process in self.processes() if self._understands(process)]
+        if len(sizes) != 1:
+            raise BenchError(f"{self.name} has {len(sizes)} processes that understand instead of one.")
+        return float(sizes[0] / 2**20)
+
+    def _understands(self, process: psutil.Process) -> bool:
+        """Whether a process is the one that understands."""
+        raise NotImplementedError
+
     def stop(self) -> None:
         """End it."""
         children.end(self.process)
@@ -130,6 +141,9 @@ class Ours(Instance):
         }
         return [sys.executable, "-m", "bot.cli", "up"], ROOT, environment
 
+    def _understands(self, process: psutil.Process) -> bool:
+        return "bot.engine.serve" in process.cmdline()
+
     @property
     def engine_url(self) -> str:
         """Where the engine alone answers."""
@@ -143,11 +157,40 @@ class Ours(Instance):
         raise BenchError("The engine's token was not found; does `hotline up` still start the engine?")
 
 
+class OurReading(Instance):
+    """Our engine alone, with Rasa's own HTTP API: `POST /model/parse`, as the stock bot has it."""
+
+    name = "ours"
+    ready_path = "/status"
+
+    def _command(self) -> tuple[list[str], Path, dict[str, str]]:
+        self.home.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | QUIET | {
+            "TMPDIR": str(self.home),
+            # Its channel and its actions are not used.
+            "HOTLINE_ENGINE_TOKEN": "unused",
+            "HOTLINE_ACTIONS_URL": "http://127.0.0.1:9/webhook",
+        }  # fmt: skip
+        command = [
+            str(ENGINE_BIN / "python"), "-m", "bot.engine.serve", "run", "--enable-api",
+            "--model", str(self.model), "--interface", "127.0.0.1", "--port", str(self.port),
+            "--endpoints", "bot/engine/server/endpoints.yml",
+            "--credentials", "bot/engine/server/credentials.yml",
+        ]  # fmt: skip
+        return command, ROOT, environment
+
+    def _understands(self, process: psutil.Process) -> bool:
+        return True
+
+
 class Stock(Instance):
     """`rasa run` in the stock project, with an empty tracker database."""
 
     name = "stock"
     ready_path = "/status"
+
+    def _understands(self, process: psutil.Process) -> bool:
+        return self.process is not None and process.pid == self.process.pid
 
     def _command(self) -> tuple[list[str], Path, dict[str, str]]:
         folder = self.model.parent.parent

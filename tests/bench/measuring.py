@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from bot.settings import ROOT
-from tests.bench import accuracy, timing, training
-from tests.bench.instances import Instance, Memory, Ours, Stock
+from tests.bench import accuracy, machine, timing, training
+from tests.bench.instances import Instance, Memory, OurReading, Ours, Stock
 from tests.bench.plan import BenchError, Plan
 from tests.bench.stock_project import FALLBACK
 from tests.bench.talking import Talk, TalkToOurs, TalkToStock
@@ -35,6 +35,8 @@ class Measured:
     ready: dict[str, list[float]] = field(default_factory=dict)
     first: dict[str, list[float]] = field(default_factory=dict)
     memory: dict[str, Memory] = field(default_factory=dict)
+    engine: dict[str, float] = field(default_factory=dict)  # megabytes of the process that understands
+    loads: dict[str, float] = field(default_factory=dict)  # load average when a part of the run began
     scored: dict[str, accuracy.Rows] = field(default_factory=dict)
     by_threshold: dict[float, accuracy.Rows] = field(default_factory=dict)
     questions: int = 0
@@ -46,26 +48,30 @@ class Measured:
     turn_cpu: dict[str, float] = field(default_factory=dict)  # … a turn, over the early conversations
     rate: dict[int, dict[str, float]] = field(default_factory=dict)
 
-
-def say(text: str) -> None:
-    """Tell how far the run is."""
-    print(f"== {time.strftime('%H:%M:%S')} {text}", flush=True)
+    def say(self, text: str) -> None:
+        """Tell how far the run is, and note how busy the machine is."""
+        self.loads[text] = machine.load()
+        print(f"== {time.strftime('%H:%M:%S')} {text} (load {self.loads[text]})", flush=True)
 
 
 def run(plan: Plan, *, with_stock: bool, again: bool) -> Measured:
     """Measure; raises `BenchError`, `EvaluationError` or `SetupError` with a sentence for people."""
     found = Measured()
     _train(found, plan, with_stock=with_stock, again=again)
-    instances: list[Instance] = [Ours(found.trained["ours"][-1].model, HOME / "ours" / "home")]
+    model = found.trained["ours"][-1].model
+    instances: list[Instance] = [Ours(model, HOME / "ours" / "home")]
+    reading = OurReading(model, HOME / "ours" / "reading")
     if with_stock:
         instances.append(Stock(found.trained["stock"][-1].model, HOME / "stock" / "home"))
     try:
         _start(found, plan, instances)
         _score(found, instances)
-        asyncio.run(_time(found, plan, instances))
+        reading.start()
+        asyncio.run(_time(found, plan, instances, reading))
         found.memory = {instance.name: instance.memory() for instance in instances}
+        found.engine = {instance.name: instance.engine() for instance in instances}
     finally:
-        for instance in instances:
+        for instance in [*instances, reading]:
             instance.stop()
     return found
 
@@ -73,26 +79,34 @@ def run(plan: Plan, *, with_stock: bool, again: bool) -> Measured:
 def _train(found: Measured, plan: Plan, *, with_stock: bool, again: bool) -> None:
     home = HOME / "ours" / "training"
     shutil.rmtree(home / "models", ignore_errors=True)
+    data, count = (
+        training.write_sample(plan.sample)
+        if plan.sample
+        else (training.ALL, training.count_examples(training.ALL))
+    )
     for number in range(plan.trainings):
-        say(f"training ours, {number + 1} of {plan.trainings}")
-        found.trained.setdefault("ours", []).append(training.train_ours(home))
+        found.say(f"training ours, {number + 1} of {plan.trainings}")
+        found.trained.setdefault("ours", []).append(training.train_ours(home, data, count))
         if number == 0 and with_stock:
-            say(f"the stock model, {plan.epochs} epochs of DIET (long, unless an earlier run has made it)")
-            found.trained["stock"] = [training.train_stock(plan.epochs, again=again)]
-    _check_sources(found, plan)
+            found.say(
+                f"the stock model, {plan.epochs} epochs of DIET (long, unless an earlier run has made it)"
+            )
+            found.trained["stock"] = [training.train_stock(plan.epochs, plan.ted_epochs, data, again=again)]
+    _check_sources(found, plan, data)
 
 
-def _check_sources(found: Measured, plan: Plan) -> None:
+def _check_sources(found: Measured, plan: Plan, data: Path) -> None:
     """Both must have learned from the same files: a model's name holds a hash of them."""
     ours = {one.model.name for one in found.trained["ours"]}
     stock = {one.model.parent.parent.name for one in found.trained.get("stock", ())}
-    if len(ours) > 1 or (stock and stock != {training.write_stock(plan.epochs)[0].name}):
+    same = training.write_stock(plan.epochs, plan.ted_epochs, data)[0].name
+    if len(ours) > 1 or (stock and stock != {same}):
         raise BenchError("The data or the code changed while the models were trained: run it again.")
 
 
-def _talk(instance: Instance) -> Talk:
+def _talk(instance: Instance, reading: OurReading | None = None) -> Talk:
     if isinstance(instance, Ours):
-        return TalkToOurs(instance)
+        return TalkToOurs(instance, reading)
     assert isinstance(instance, Stock)
     domain = yaml.safe_load((instance.model.parent.parent / "domain.yml").read_text("utf-8"))
     said = domain["responses"].items()
@@ -110,7 +124,7 @@ def _start(found: Measured, plan: Plan, instances: Sequence[Instance]) -> None:
     """Start each in turn, one at a time; after the last round all stay."""
     for number in range(plan.starts):
         for instance in instances:
-            say(f"starting {instance.name}, {number + 1} of {plan.starts}")
+            found.say(f"starting {instance.name}, {number + 1} of {plan.starts}")
             begun = time.perf_counter()
             found.ready.setdefault(instance.name, []).append(instance.start())
             asyncio.run(_ask_first(instance))
@@ -124,7 +138,7 @@ def _score(found: Measured, instances: Sequence[Instance]) -> None:
     if not files:
         raise BenchError(f"None of the sample files is there: {', '.join(map(str, FILES))}")
     for instance in instances:
-        say(f"accuracy of {instance.name}")
+        found.say(f"accuracy of {instance.name}")
         if isinstance(instance, Ours):
             found.scored["ours"] = accuracy.ours(instance.url, files)
         else:
@@ -133,32 +147,33 @@ def _score(found: Measured, instances: Sequence[Instance]) -> None:
             found.scored["stock"], found.by_threshold = rows, by_threshold
 
 
-async def _time(found: Measured, plan: Plan, instances: Sequence[Instance]) -> None:
+async def _time(found: Measured, plan: Plan, instances: Sequence[Instance], reading: OurReading) -> None:
     questions = accuracy.answered_by_all(list(found.scored.values()), QUESTIONS)
     if len(questions) < FEWEST:
         raise BenchError(
             f"Only {len(questions)} policy questions were answered by all: nothing to time turns with."
         )
     found.questions = len(questions)
-    talks = [_talk(instance) for instance in instances]
+    talks = [_talk(instance, reading) for instance in instances]
     try:
-        say("warming up")
+        found.say("warming up")
         await timing.warm_up(talks, questions)
-        say(f"{plan.parses} parses")
-        before = _cpu(instances)
+        found.say(f"{plan.parses} parses")
+        readers = [reading, *(instance for instance in instances if not isinstance(instance, Ours))]
+        before = _cpu(readers)
         found.parse = await timing.parses(talks, questions, plan)
-        found.parse_cpu = _each(before, _cpu(instances), plan.parses)
-        say(f"{plan.parses} decisions")
+        found.parse_cpu = _each(before, _cpu(readers), plan.parses)
+        found.say(f"{plan.parses} decisions")
         found.decide = await timing.decisions(talks, questions, plan)
-        say(f"turn {plan.early} of {plan.early_conversations} conversations")
+        found.say(f"turn {plan.early} of {plan.early_conversations} conversations")
         before = _cpu(instances)
         found.early = await timing.early_turns(talks, questions, plan)
         turns = plan.early_conversations * (plan.early + 1)
         found.turn_cpu = _each(before, _cpu(instances), turns)
-        say(f"one conversation of {plan.late} turns, at most {plan.cap:.0f} s")
+        found.say(f"one conversation of {plan.late} turns, at most {plan.cap:.0f} s")
         found.long = await timing.long_conversation(talks, questions, plan)
         for at_once in (1, 8):
-            say(f"throughput, {at_once} at once")
+            found.say(f"throughput, {at_once} at once")
             found.rate[at_once] = await timing.throughput(talks, questions, plan, at_once)
     finally:
         for talk in talks:

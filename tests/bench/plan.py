@@ -14,10 +14,13 @@ class Plan:
     """Repetitions and sizes of one run."""
 
     epochs: int = 100  # of DIET
+    ted_epochs: int = 10  # of TED: the stories are few and short, more epochs learn nothing more
+    sample: int = 0  # examples to learn from; 0: all
     trainings: int = 3  # of ours; the stock model is trained once
     starts: int = 3
     parses: int = 200  # of each
     early: int = 5  # the early turn of a conversation that is timed …
+    middle: int = 100  # … one on the way …
     late: int = 300  # … and the late one
     early_conversations: int = 20
     around: int = 20  # late turns that are timed: `late` is the middle of them
@@ -34,9 +37,17 @@ def short(epochs: int) -> Plan:
     )  # fmt: skip
 
 
+def sampled(count: int, epochs: int) -> Plan:
+    """Half an hour: both bots learn all their epochs, from the same part of the examples."""
+    return Plan(
+        epochs=epochs, ted_epochs=100, sample=count, trainings=2, starts=2, parses=200, late=400, rounds=2,
+        seconds=8.0, cap=400.0,
+    )  # fmt: skip
+
+
 def quick(epochs: int) -> Plan:
     """A few minutes with a small stock model; its figures are for no document."""
     return Plan(
-        epochs=epochs, trainings=1, starts=1, parses=20, late=40, early_conversations=3, around=6,
+        epochs=epochs, trainings=1, starts=1, parses=20, middle=20, late=40, early_conversations=3, around=6,
         rounds=1, seconds=3.0, cap=120.0,
     )  # fmt: skip

@@ -81,7 +81,11 @@ def show(value: float | None, unit: Unit) -> str:
     return "–" if value is None else f"{value:,.{DIGITS[unit]}f} {unit}"
 
 
-HEAD = ("", "ours", "stock Rasa", "ours beside stock", "must hold")
+def head(learned: dict[str, str]) -> tuple[str, ...]:
+    """The head of the table; `learned`: what each bot had learned when it was measured."""
+    columns = {"ours": "ours", "stock": "stock Rasa"}
+    named = [f"{title}, {learned[name]}" if name in learned else title for name, title in columns.items()]
+    return ("", *named, "ours beside stock", "must hold")
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -97,32 +101,33 @@ def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def document(report: dict[str, Any], rows: Sequence[Row]) -> str:
-    """`latest.md`: the table, the growth of a turn, the thresholds, and how it was measured."""
+    """`latest.md` or `sample.md`: the table, the growth of a turn, the thresholds, and how it was measured."""
     machine = report["machine"]
     parts = [
         "# Beside the stock Rasa pipeline",
         "",
-        f"Measured {report['at']} in one run of `make bench` at commit {report['commit']}; "
+        f"Measured {report['at']} in one run of `{report['command']}` at commit {report['commit']}; "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
-        f"load average {machine['load_before']} before and {machine['load_after']} after. "
+        f"load average {machine['load_before']} before, {machine['load_after']} after, "
+        f"{machine['load_most']} at most; with nothing else running it is about 1. "
         "What stands behind each row: [README.md](README.md). Written by `--record`, never by hand.",
         "",
-        markdown(HEAD, [cells(row) for row in rows]),
+        markdown(head(report["learned"]), [cells(row) for row in rows]),
         "",
     ]
     if growth := report.get("turn_by_length"):
-        head = ["turns", *(f"{name}, median" for name in growth[0]["ms"])]
+        titles = ["turns", *(f"{name}, median" for name in growth[0]["ms"])]
         lines = [[line["turns"], *(show(ms, "ms") for ms in line["ms"].values())] for line in growth]
-        parts += ["## The same conversation as it grows", "", markdown(head, lines), ""]
+        parts += ["## The same conversation as it grows", "", markdown(titles, lines), ""]
     if sweep := report.get("stock_by_threshold"):
-        head = ["stock, threshold", *sweep[0]["shares"]]
+        titles = ["stock, threshold", *sweep[0]["shares"]]
         lines = [[line["threshold"], *(show(v, "%") for v in line["shares"].values())] for line in sweep]
         parts += [
             "## The stock bot with other fallback thresholds",
             "",
             "The same readings, all files together, `ambiguity_threshold` unchanged.",
             "",
-            markdown(head, lines),
+            markdown(titles, lines),
             "",
         ]
     parts += ["## Notes", "", *(f"- {note}" for note in report["notes"]), ""]

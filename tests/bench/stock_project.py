@@ -1,6 +1,7 @@
 """Writes the stock Rasa project: the same examples, the pipeline that Rasa's own documentation starts with.
 
-Runs in the engine's environment: `.venv-engine/bin/python -m tests.bench.stock_project FOLDER EPOCHS`.
+Runs in the engine's environment: `.venv-engine/bin/python -m tests.bench.stock_project FOLDER EPOCHS TED_EPOCHS DATA`; with `DATA` alone it counts the
+examples.
 The stock pipeline is single-label, so each policy question goes to the intent of its first measure
 (`policy_01` … `policy_16`); every other act is an intent of its own. Every intent has one rule and one
 ready-made response, so the stock bot needs no action server, which would cost it more on every turn.
@@ -23,7 +24,6 @@ PACK = ROOT / "bot" / "policy" / "packs" / "jilin-2020-26" / "measures"
 DICTIONARY = ROOT / "nlu_data" / "jieba"
 
 FALLBACK = {"threshold": 0.3, "ambiguity_threshold": 0.1}  # what `rasa init` suggests
-TED_EPOCHS = 10  # the stories are few and short: more epochs learn nothing more
 REPLIES = {
     "nlu_fallback": "没太明白您的意思，能换个说法吗？",
     "oos": "这件事不在本通知的范围里。",
@@ -39,7 +39,7 @@ def intent(example: Example) -> str:
     return f"policy_{example.measures[0]:02d}" if example.act == "policy" else example.act
 
 
-def config(epochs: int) -> dict[str, Any]:
+def config(epochs: int, ted_epochs: int) -> dict[str, Any]:
     """`config.yml`: jieba, word and character n-grams, DIET, fallback; rules and TED."""
     return {
         "recipe": "default.v1",
@@ -57,7 +57,7 @@ def config(epochs: int) -> dict[str, Any]:
             {
                 "name": "TEDPolicy",
                 "max_history": 5,
-                "epochs": TED_EPOCHS,
+                "epochs": ted_epochs,
                 "constrain_similarities": True,
                 "random_seed": 1,
             },
@@ -101,9 +101,9 @@ def _stories(intents: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def write(folder: Path, epochs: int) -> int:
-    """Write the project into the new `folder`; returns the number of examples."""
-    examples = distinct(read(ROOT / "nlu_data"))
+def write(folder: Path, epochs: int, ted_epochs: int, data: Path) -> int:
+    """Write the project for the examples in `data` into the new `folder`; returns the number of examples."""
+    examples = distinct(read(data))
     intents = sorted({intent(example) for example in examples})
     said = REPLIES | responses()
     rules = [
@@ -111,7 +111,7 @@ def write(folder: Path, epochs: int) -> int:
         for name in [*intents, "nlu_fallback"]
     ]
     files: dict[str, dict[str, Any]] = {
-        "config.yml": config(epochs),
+        "config.yml": config(epochs, ted_epochs),
         "domain.yml": {
             "version": "3.1",
             "intents": intents,
@@ -136,4 +136,8 @@ def write(folder: Path, epochs: int) -> int:
 
 
 if __name__ == "__main__":
-    print(write(Path(sys.argv[1]), int(sys.argv[2])))
+    # The number of examples is what the caller reads.
+    if len(sys.argv) == 2:
+        print(len(distinct(read(Path(sys.argv[1])))))
+    else:
+        print(write(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])))

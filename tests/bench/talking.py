@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from tests.bench.instances import Ours, Stock
+from tests.bench.instances import OurReading, Ours, Stock
 from tests.bench.plan import BenchError
 
 TIMEOUT = 60.0  # seconds: the stock bot is slow late in a conversation, not dead
@@ -50,11 +50,12 @@ def _body(response: httpx.Response, wanted: int = 200) -> Any:
 
 
 class TalkToOurs:
-    """The public API; for parsing alone the engine's only route, which decides the turn as well."""
+    """The public API; for parsing alone a second engine with Rasa's API, for deciding the engine's only route."""
 
     name = "ours"
 
-    def __init__(self, instance: Ours) -> None:
+    def __init__(self, instance: Ours, reading: OurReading | None = None) -> None:
+        self.reading = _client(reading.url) if reading else None
         self.public = _client(instance.url)
         self.engine = _client(instance.engine_url, headers={"X-Hotline-Token": instance.engine_token()})
 
@@ -74,20 +75,23 @@ class TalkToOurs:
         return any((reply.get("answer") or {}).get("kind") == "policy" for reply in replies)
 
     async def parse(self, text: str) -> None:
+        """Understanding alone, by Rasa's own route."""
+        assert self.reading is not None
+        if not _body(await self.reading.post("/model/parse", json={"text": text})).get("reading"):
+            raise BenchError(f"No reading of “{text}”.")
+
+    async def decide(self, text: str) -> None:
         """The engine's turn route."""
         turn = {"conversation_id": str(uuid.uuid4()), "message_id": str(uuid.uuid4()), "text": text}
         body = _body(await self.engine.post("/webhooks/turn/webhook", json=turn))
         if not body.get("reading"):
             raise BenchError(f"No reading of “{text}”.")
 
-    async def decide(self, text: str) -> None:
-        """The same route: it decides as well."""
-        await self.parse(text)
-
     async def close(self) -> None:
         """Close the connections."""
-        await self.public.aclose()
-        await self.engine.aclose()
+        for client in (self.public, self.engine, self.reading):
+            if client:
+                await client.aclose()
 
 
 class TalkToStock:

@@ -50,6 +50,7 @@ async def warm_up(talks: Sequence[Talk], questions: Sequence[str]) -> None:
         conversation = await talk.open()
         for text in islice(cycle(questions), WARM_UP):
             await talk.parse(text)
+            await talk.decide(text)
             await talk.say(conversation, text)
 
 
@@ -89,6 +90,7 @@ class Long:
     """One long conversation: the duration of every turn, and the turns around the late one."""
 
     turns: dict[str, list[float]]
+    middle: dict[str, Samples]  # as many turns around the one on the way
     late: dict[str, Samples]
     reached: int  # the turn in the middle of `late`; smaller than planned when time ran out
 
@@ -108,14 +110,16 @@ async def long_conversation(talks: Sequence[Talk], questions: Sequence[str], pla
             break
     last = len(named[talks[0].name])
     first = last - plan.around
-    if first < plan.early:
+    if first < plan.middle:
         raise BenchError(f"Only {last} turns in {plan.cap:.0f} s: too few to call any of them late.")
     late = {
         name: Samples(samples.seconds[first:], samples.policy - named[name][first - 1])
         for name, samples in every.items()
     }
     turns = {name: samples.seconds for name, samples in every.items()}
-    return Long(turns, late, last - plan.around // 2)
+    half = plan.around // 2
+    middle = {name: Samples(some[plan.middle - half : plan.middle + half]) for name, some in turns.items()}
+    return Long(turns, middle, late, last - half)
 
 
 async def throughput(

@@ -142,6 +142,20 @@ def test_a_wrong_mark_stops_the_training(tmp_path: Path) -> None:
         ReadingClassifier(Storage(tmp_path), Resource("reading")).train(TrainingData([wrong]))
 
 
+def test_marks_that_rasas_cross_validation_loses_are_read_from_our_files(tmp_path: Path) -> None:
+    data = training_data()
+    given = ReadingClassifier(Storage(tmp_path), Resource("given"))
+    given.train(data)
+    first = next(m for m in data.training_examples if m.get("intent") == "policy").get("metadata")
+    for some in data.training_examples:
+        if some.get("intent") == "policy":
+            some.set("metadata", first)
+    lost = ReadingClassifier(Storage(tmp_path), Resource("lost"))
+    lost.train(data)
+    for text in ("电梯维保能延长吗", "专利质押贷款利率多少"):
+        assert reading(lost, text)["scores"] == reading(given, text)["scores"]
+
+
 def test_changed_sources_are_noticed_by_rasas_cache() -> None:
     assert set(ReadingClassifier.get_default_config()) == {"sources"}
     assert ReadingClassifier.get_default_config() == ReadingClassifier.get_default_config()

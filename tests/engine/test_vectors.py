@@ -5,8 +5,8 @@ from __future__ import annotations
 import jieba
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from bot.engine.models import unit
 from bot.engine.vectors import Vectorizer, characters, sounds, words
 
 TEXTS = [
@@ -27,12 +27,12 @@ def vectorizer() -> Vectorizer:
 
 
 def row(vectorizer: Vectorizer, text: str):
-    return unit(vectorizer.transform([text], [jieba.lcut(text)]))
+    return vectorizer.transform([text], [jieba.lcut(text)])
 
 
 def test_views() -> None:
-    assert "^\x1f电" in characters("电梯")
-    assert "电\x1f梯\x1f$" in characters("电梯")
+    assert "^电" in characters("电梯")
+    assert "电梯$" in characters("电梯")
     assert words(["电梯", " ", "维保"]) == ["电梯", "维保", "电梯\x1f维保"]
     assert "dian\x1fti" in sounds("电替")
 
@@ -63,3 +63,25 @@ def test_unknown_text_is_an_empty_row_and_no_error(vectorizer: Vectorizer, text:
     found = row(vectorizer, text)
     assert found.shape[0] == 1
     assert not np.isnan(found.toarray()).any()
+
+
+def test_rows_have_unit_length_and_blocks_the_weights_length(vectorizer: Vectorizer) -> None:
+    found = vectorizer.transform(TEXTS, [jieba.lcut(t) for t in TEXTS])
+    assert np.allclose(np.sqrt(found.multiply(found).sum(axis=1)), 1, atol=1e-6)
+    ends = np.cumsum([len(columns) for columns in vectorizer.columns])
+    lengths = [np.linalg.norm(block) for block in np.split(found[0].toarray()[0], ends[:-1])]
+    assert np.allclose(np.array(lengths) / lengths[0], np.array([1.0, 0.7, 0.7]))
+
+
+def test_a_block_is_tf_idf_as_scikit_learn_defines_it() -> None:
+    made = Vectorizer(weights=(1.0, 0.0, 0.0))
+    ours = made.fit(TEXTS, [jieba.lcut(t) for t in TEXTS])
+    theirs = TfidfVectorizer(analyzer=characters, sublinear_tf=True, min_df=2)
+    expected = theirs.fit_transform(TEXTS)
+    order = [made.columns[0][gram] for gram in theirs.get_feature_names_out()]
+    assert len(order) == len(made.columns[0])
+    assert np.allclose(ours[:, order].toarray(), expected.toarray(), atol=1e-6)
+
+
+def test_no_sentences_are_no_rows(vectorizer: Vectorizer) -> None:
+    assert vectorizer.transform([], []).shape == (0, len(vectorizer.idf))
