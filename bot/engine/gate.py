@@ -35,7 +35,8 @@ class Thresholds:
     sure: float = 0.9  # a measure at or above is answered although the words look ambiguous
     faint: float = 0.06  # the least a measure must have when the act is surely a policy question
     lead: float = 2.5  # how many times the second measure the first must have to be answered alone
-    part: float = 0.9  # a measure and the act policy, in one part of the message, to be added
+    part: float = 0.9  # a measure and the act policy, in one part of the message, to be added …
+    echo: float = 0.005  # … when the whole message lets that measure sound at all
     danger: float = 0.5  # the act emergency, when no word signals danger
     interrupt: float = 0.6  # act score at which a question interrupts an intake
 
@@ -328,7 +329,7 @@ class Gate:
             return self._ask(best[:1], score, "neither the act nor the measure is sure")
         if best[0][1] >= limits.answer:
             chosen = [best[0][0]] + [n for n, p in best[1:4] if p >= limits.second]
-            return self._policy(scores, self._by_parts(chosen, scores.parts), "measure named", score)
+            return self._policy(scores, self._by_parts(chosen, scores), "measure named", score)
         # Without a measure of its own it goes on about the one in focus.
         if (
             context.focus
@@ -348,11 +349,15 @@ class Gate:
             return self._ask(best, score, "surely about a measure, none clear")
         return Reading("oos", score, "policy words, but no measure fits", topic="no_measure")
 
-    def _by_parts(self, chosen: list[int], parts: tuple[Part, ...]) -> tuple[int, ...]:
-        """Drop what only a denied part names; add what another part names clearly."""
+    def _by_parts(self, chosen: list[int], scores: Scores) -> tuple[int, ...]:
+        """Drop what only a denied part names; add what another part names clearly.
+
+        A part torn from its subject misleads (评审专家来不了 after 锅炉制造许可): what the whole message rules out
+        is not added.
+        """
         limits = self.thresholds
-        affirmed = [p for p in parts if not p.denied]
-        denied = [p for p in parts if p.denied]
+        affirmed = [p for p in scores.parts if not p.denied]
+        denied = [p for p in scores.parts if p.denied]
         kept = [
             n
             for n in chosen
@@ -365,7 +370,8 @@ class Gate:
             if not part.asks:
                 continue
             number, p = max(part.measures.items(), key=lambda pair: pair[1], default=(0, 0.0))
-            if p >= limits.part and part.act == "policy" and part.score >= limits.part and number not in kept:
+            clear = p >= limits.part and part.act == "policy" and part.score >= limits.part
+            if clear and number not in kept and scores.measures[number] >= limits.echo:
                 kept.append(number)
         return tuple(kept[:4]) or tuple(chosen)
 
