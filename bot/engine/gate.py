@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bot.engine.places import is_elsewhere
+
 # Acts that interrupt a running intake; every other message belongs to it.
 INTERRUPTS = frozenset({"policy", "notice", "handoff", "emergency", "match", "status"})
 # Acts that only mean something about what was just said.
@@ -24,7 +26,8 @@ class Thresholds:
     """All probabilities between 0 and 1."""
 
     answer: float = 0.5  # a measure at or above is answered
-    both: float = 0.4  # act times measure under which a lone measure is asked back instead of answered
+    both: float = 0.55  # act times measure under which a lone measure is asked back instead of answered
+    ahead: float = 0.4  # act times measure from which a measure under `answer`, but far ahead, is answered
     near: float = 0.25  # cosine under which a message is like no example …
     unlike: float = 0.8  # … and then needs a measure this sure
     elsewhere: float = (
@@ -133,7 +136,10 @@ class Reading:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-_ORDINAL = re.compile(r"第([一二三四五六七八九十]{1,3}|\d{1,2})[条项]")
+# 第十条后面还有几条 asks about the notice, not about the tenth.
+_ORDINAL = re.compile(
+    r"第([一二三四五六七八九十]{1,3}|\d{1,2})[条项](?!(后面|以后|之后|往后|前面|之前|以前|到第))"
+)
 _NUMERALS = {c: i for i, c in enumerate("零一二三四五六七八九十")}
 
 
@@ -163,11 +169,6 @@ IN_INTAKE = {"followup": 0.3, "more": 0.3, "oos": 0.3, "notice": 0.5, **dict.fro
 
 _CASE_WORDS = re.compile(
     r"(我|俺|咱)们?((还|就|也)?(要|想|得|来)(实名|匿名)?|就|那就)(投诉|举报)(?!.{0,4}(怎么|咋|吗|流程|电话))"
-)
-# Another province's procedure is not this notice's, unless Jilin is named as well.
-_ELSEWHERE = re.compile(
-    r"北京|上海|天津|重庆|辽宁|沈阳|大连|黑龙江|哈尔滨|内蒙|河北|山东|山西|陕西|河南|江苏|浙江|安徽|福建|江西|湖北|武汉|"
-    r"湖南|广东|广州|深圳|广西|海南|四川|贵州|云南|西藏|甘肃|青海|宁夏|新疆|香港|澳门|台湾|外地"
 )
 _QUESTION = re.compile(r"[?]|吗|呢$|咋|怎么|多少|几|啥|什么|哪|行不|能不能|能.{1,8}不$")
 _BACK = re.compile(r"刚才|方才|前面|上一|先头|说回|回到|头一个|第一个")
@@ -276,8 +277,7 @@ class Gate:
             act = max(CASES, key=lambda a: scores.acts.get(a, 0.0))
             return Reading(act, scores.acts.get(act, 0.0), "says so in words")
         if act == "policy":
-            elsewhere = _ELSEWHERE.search(text) and not re.search("吉林|长春|延边|咱省|我省|这边", text)
-            if elsewhere and score < self.thresholds.elsewhere:
+            if is_elsewhere(text, best[0][0], sure=score >= self.thresholds.elsewhere):
                 return Reading("oos", score, "another province's procedure", topic="other_province")
             return self._about_measures(text, scores, context, best, score)
         if act in ("followup", "more") or (context.focus and act not in CASES and _ELLIPSIS.match(text)):
@@ -339,7 +339,7 @@ class Gate:
             return self._policy(scores, context.focus, "no measure of its own, one in focus", score)
         if best[0][1] >= limits.ask:
             if best[0][1] >= limits.lead * best[1][1] and (
-                score * best[0][1] >= limits.both or context.focus
+                score * best[0][1] >= limits.ahead or context.focus
             ):
                 return self._policy(scores, (best[0][0],), "one measure far ahead", score)
             return self._ask(best, score, "no measure clearly ahead")
