@@ -36,6 +36,8 @@ class Thresholds:
     second: float = 0.5  # a further measure at or above is answered as well
     ask: float = 0.2  # measures at or above are offered when none reaches `answer`
     sure: float = 0.9  # a measure at or above is answered although the words look ambiguous
+    doubt: float = 0.25  # the act policy at or above, beside a likelier oos …
+    named: float = 0.8  # … and a measure at or above: asked back instead of declined
     faint: float = 0.06  # the least a measure must have when the act is surely a policy question
     lead: float = 2.5  # how many times the second measure the first must have to be answered alone
     part: float = 0.9  # a measure and the act policy, in one part of the message, to be added …
@@ -381,6 +383,9 @@ class Gate:
         near = scores.acts.get("followup", 0.0) + scores.acts.get("policy", 0.0)
         if context.focus and context.last_kind == "policy" and len(text) <= 14 and near >= 0.35:
             return self._policy(scores, context.focus, "short, one in focus", score)
+        if scores.acts.get("policy", 0.0) >= self.thresholds.doubt and best[0][1] >= self.thresholds.named:
+            # Measured on held-out examples: seven of ten such messages are about the measure.
+            return self._ask(best[:1], score, "names a measure, perhaps beside the notice")
         return Reading("oos", score, "out of scope")
 
     def _policy(
