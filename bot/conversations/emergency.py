@@ -16,7 +16,7 @@ import yaml
 from bot.conversations.languages import language_of
 from bot.engine.text import normalise
 
-LIKELY_ENOUGH = 0.15  # The engine's probability of an emergency from which a possible signal is acted on.
+LIKELY_ENOUGH = 0.1  # The engine's probability of an emergency from which a possible signal is acted on.
 
 
 @dataclass(frozen=True)

@@ -269,3 +269,21 @@ def test_another_province_s_procedure_is_declined() -> None:
 
 def test_a_jilin_firm_whose_owner_is_away_is_answered() -> None:
     assert decide("法人隔离在武汉，能网上变更吗", scores("policy", 0.8, {1: 0.95})).measures == (1,)
+
+
+# -- between the notice and the rest of the world ------------------------------------------------------
+
+
+def test_a_likely_near_miss_that_names_a_measure_is_asked_back() -> None:
+    reading = decide("办个条码收多少钱", scores("oos", 0.62, {12: 0.96}, acts={"policy": 0.36}))
+    assert (reading.intent, reading.options) == ("ask_back", (12,))
+
+
+def test_a_near_miss_that_names_none_or_is_surely_out_of_scope_is_declined() -> None:
+    assert decide("几天能好", scores("oos", 0.62, {12: 0.5}, acts={"policy": 0.36})).intent == "oos"
+    assert decide("条码枪坏了", scores("oos", 0.9, {12: 0.96}, acts={"policy": 0.08})).intent == "oos"
+
+
+def test_a_question_read_half_as_a_follow_up_is_answered_when_it_names_its_measure() -> None:
+    some = scores("policy", 0.3, {11: 0.97}, acts={"followup": 0.69})
+    assert decide("在哪儿下单送检", some).measures == (11,)
