@@ -14,6 +14,7 @@ from typing import Any
 
 from bot.conversations import emergency
 from bot.conversations.call_back import offer
+from bot.conversations.languages import language_of
 from bot.conversations.log import Choice, Reply
 from bot.conversations.switches import Switches
 from bot.conversations.wording import phrases
@@ -94,38 +95,6 @@ def greeting() -> Reply:
     return simple(
         "chitchat", phrases()["greeting"], *(Choice(f"start{i}", x, x) for i, x in enumerate(labels))
     )
-
-
-def language_of(text: str) -> str:
-    """ko, ja, ru or en when the message is mostly in that language, else empty."""
-    if re.search(r"[\uac00-\ud7af]", text):
-        return "ko"
-    if len(re.findall(r"[\u3040-\u30ff]", text)) >= 2:
-        return "ja"
-    if len(re.findall(r"[\u0400-\u04ff]", text)) >= 4:
-        return "ru"
-    han = len(re.findall(r"[\u4e00-\u9fff]", text))
-    words = re.findall(r"[A-Za-z]{2,}", text)
-    english = {
-        "the",
-        "is",
-        "to",
-        "my",
-        "we",
-        "can",
-        "do",
-        "how",
-        "our",
-        "for",
-        "what",
-        "where",
-        "you",
-        "hello",
-        "please",
-        "i",
-        "of",
-    }
-    return "en" if han <= 2 and len(words) >= 3 and english & {w.lower() for w in words} else ""
 
 
 # -- one composer a kind of payload -------------------------------------------------------------------
@@ -300,8 +269,8 @@ def _chitchat(turn: Turn) -> Composed:
 def _emergency(turn: Turn) -> Composed:
     known, signal = emergency.topics(), emergency.check(turn.text)
     # Where words signal a danger at all, they name it rightly more often than the models (81 to 66 of 100).
-    read = signal.topic if signal else known.get(str(turn.reading.get("topic")), known["injury"])
-    topic = known.get(str(turn.payload.get("topic")), read)
+    read = known[signal.topic.name] if signal else known.get(str(turn.reading.get("topic")), known["injury"])
+    topic = emergency.in_language(known.get(str(turn.payload.get("topic")), read), turn.text)
     return in_danger(topic, Composed(state=dict(turn.state)))
 
 
@@ -436,7 +405,8 @@ def compose(
         # Inside an intake the next question follows the answer; a follow-up is still about the answer.
         result.state["last_kind"] = "policy"
     line = phrases()["foreign"].get(language_of(text))
-    if line and result.replies:
+    # What is said in danger begins with its own line: the numbers before everything else.
+    if line and result.replies and result.replies[0].answer["kind"] != "emergency":
         first = result.replies[0]
         result.replies[0] = Reply(f"{line}\n{first.text}", first.answer, first.choices, first.sms, first.card)
     return result

@@ -7,15 +7,16 @@ A certain signal is acted on before the engine is asked; a possible one needs th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
+from bot.conversations.languages import language_of
 from bot.engine.text import normalise
 
-LIKELY_ENOUGH = 0.15  # The engine's probability of an emergency from which a possible signal is acted on.
+LIKELY_ENOUGH = 0.1  # The engine's probability of an emergency from which a possible signal is acted on.
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class _Rules:
     figures: re.Pattern[str]
     over: re.Pattern[str]
     now: re.Pattern[str]
+    turn: re.Pattern[str]
+    urgent: dict[str, str]
     topics: dict[str, Topic]
 
 
@@ -57,7 +60,7 @@ def _rules() -> _Rules:
     topics = {
         name: Topic(
             name,
-            _any_of(entry["certain"]),
+            _any_of(entry["certain"] + entry["foreign"]),
             _any_of(entry["possible"]),
             _any_of(entry.get("doubt") or data["doubt"]),
             entry["say"],
@@ -66,7 +69,8 @@ def _rules() -> _Rules:
         )
         for name, entry in data["topics"].items()
     }
-    return _Rules(_any_of(data["figures"]), _any_of(data["over"]), _any_of(data["now"]), topics)
+    figures, over, now, turn = (_any_of(data[name]) for name in ("figures", "over", "now", "turn"))
+    return _Rules(figures, over, now, turn, data["urgent"], topics)
 
 
 def topics() -> dict[str, Topic]:
@@ -74,11 +78,27 @@ def topics() -> dict[str, Topic]:
     return _rules().topics
 
 
+def in_language(topic: Topic, text: str) -> Topic:
+    """`topic` as it is said to the writer of `text`: the numbers first in the language of the message."""
+    line = _rules().urgent.get(language_of(text))
+    return replace(topic, say=f"{line.format(numbers='/'.join(topic.call))}\n{topic.say}") if line else topic
+
+
 def check(text: str) -> Signal | None:
     """What the words of `text` signal: the first topic with a certain signal, else with a possible one, or None."""
     rules = _rules()
     # A figure of speech leaves a gap, so that the words around it do not join into a signal.
     normal = rules.figures.sub("、", normalise(text))
+    found = _signal(normal)
+    if (found is None or not found.certain) and (turn := rules.turn.search(normal)):
+        # 我要问证书，可车间里氯气漏了: the doubt that stands before the turn is about something else.
+        later = _signal(normal[turn.end() :])
+        found = later if later and later.certain else found
+    return found and Signal(in_language(found.topic, text), found.certain)
+
+
+def _signal(normal: str) -> Signal | None:
+    rules = _rules()
     now = bool(rules.now.search(normal))
     if not now and rules.over.search(normal):
         return None

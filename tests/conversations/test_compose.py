@@ -269,6 +269,12 @@ def test_the_given_state_is_left_alone():
         ("3C认证", ""),
         ("ISO9001 CCC QS", ""),
         ("APP下载 link", ""),
+        ("我想問下部𨋢嘅保養", "yue"),
+        ("唔該，點樣投訴", "yue"),
+        ("唔，我知道了", ""),
+        ("wo xiang wen dianti weibao neng yanchang ma", "pinyin"),
+        ("e chuang tong", ""),
+        ("he can send me one", "en"),
         ("я", ""),
         ("", ""),
     ],
@@ -283,3 +289,10 @@ def test_a_foreign_message_gets_one_line_in_its_language_and_the_original():
     assert line == phrases()["foreign"]["en"]
     assert "第九条" in rest
     assert reply.answer["measures"] == [9]
+
+
+def test_danger_comes_before_the_line_about_the_language():
+    first = turn("emergency", text="someone collapsed and is not breathing").replies[0]
+    assert first.answer["kind"] == "emergency"
+    assert first.text.startswith("Call 120")
+    assert phrases()["foreign"]["en"] not in first.text

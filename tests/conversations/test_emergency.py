@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from bot.conversations import emergency
 from bot.conversations.engine import Decision, EngineFailed
+from bot.conversations.languages import language_of
 from bot.conversations.models import Conversation, HandOver
 from bot.engine.examples import read
 from bot.settings import ROOT
@@ -49,7 +50,63 @@ NOW = [
     ("fire", "去年着过一回，现在又起火了，快来人"),
     ("violence", "我去退货，老板不退还打人，正打着呢"),
     ("elevator", "万一出事咋办，电梯里关着俩人，还没出来"),
+    # From something else to a danger.
+    ("gas", "本来想问证书顺延，但是冷库氨气漏了"),
+    ("fire", "这可不是演习，仓库真着火了"),
+    ("violence", "要账的坐店里，说不给五万就动手"),
+    ("explosion", "锅炉水位看不见了，还烧着"),
+    ("suicide", "想从这个世界上消失"),
 ]
+
+
+FOREIGN = [
+    ("elevator", "We are trapped in the elevator", "en"),
+    ("fire", "Our kitchen is on fire!", "en"),
+    ("gas", "가스 냄새가 너무 심해요", "ko"),
+    ("injury", "従業員が倒れて意識がありません", "ja"),
+    ("violence", "На меня напал человек с ножом", "ru"),
+    ("poisoning", "食完飯個個又嘔又屙，有人暈咗", "yue"),
+    ("suicide", "wo zhende bu xiang huo le", "pinyin"),
+    ("elevator", "dianti li kun le liang ge ren", "pinyin"),
+]
+
+
+@pytest.mark.parametrize(("topic", "text", "language"), FOREIGN)
+def test_danger_in_another_language_fires_and_its_first_line_gives_the_numbers_in_it(topic, text, language):
+    found = emergency.check(text)
+    assert found is not None
+    assert (found.topic.name, found.certain) == (topic, True)
+    first, chinese = found.topic.say.split("\n", 1)
+    assert chinese == emergency.topics()[topic].say
+    assert all(number in first for number in found.topic.call)
+    assert language_of(text) == language
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "last year there was a fire in our warehouse, how do I claim insurance",
+        "I want to complain, I had food poisoning a week ago and need compensation",
+        "작년에 공장에 불이 났는데 보험 처리를 알고 싶어요",
+        "qu nian dianti kun le ren, xiang tousu",
+    ],
+)
+def test_what_is_past_in_another_language_needs_the_engine(text):
+    found = emergency.check(text)
+    assert found is None or not found.certain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "can I fire my worker",
+        "which fire extinguisher do we need",
+        "our sales collapsed",
+        "elevator maintenance",
+    ],
+)
+def test_english_words_that_only_look_like_danger(text):
+    assert emergency.check(text) is None
 
 
 @pytest.mark.parametrize(("topic", "text"), NOW)
@@ -99,6 +156,9 @@ def test_stories_suppositions_and_claims_need_the_engine(text):
         "怕漏，先问问检测费免不免",
         "电梯维保能延长吗",
         "火锅店生意火爆",
+        "气得我要炸了",
+        "着急上火，嗓子都冒烟了",
+        "孩子丢了学生证咋补",
         "",
         "😀",
     ],
@@ -112,8 +172,8 @@ def test_figures_of_speech_plain_questions_and_what_is_over_are_no_signal(text):
     [
         ("着火了", 0.0, "fire"),
         ("着火了", None, "fire"),
-        ("去年着火了", 0.15, "fire"),
-        ("去年着火了", 0.149, None),
+        ("去年着火了", 0.1, "fire"),
+        ("去年着火了", 0.099, None),
         ("去年着火了", None, "fire"),
         ("你好", 1.0, None),
         ("你好", None, None),
@@ -225,7 +285,7 @@ def reading(kind, text, probability):
 
 async def test_a_possible_danger_is_left_to_the_engine(hotline):
     talk = await hotline.open()
-    hotline.engine.script["去年电梯困过人"] = reading("fallback", "这个不归我们管", 0.1)
+    hotline.engine.script["去年电梯困过人"] = reading("fallback", "这个不归我们管", 0.05)
     [reply] = await talk.say("去年电梯困过人")
     assert reply["text"] == "这个不归我们管"
     assert await waiting(hotline) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.engine.gate import Context, Gate, Reading, Scores, named_clause
+from bot.engine.gate import Context, Gate, Part, Reading, Scores, named_clause
 
 FOCUS = Context(focus=(9,), last_kind="policy", facet="what")
 INTAKE = Context(intake="T", asked="respondent", last_kind="intake")
@@ -111,6 +111,7 @@ def test_a_clause_called_by_its_number(text: str) -> None:
         ("第十七条", None),
         ("第0条", None),
         ("九条", None),
+        ("第十条后面还有几条", None),
     ],
 )
 def test_clause_numbers(text: str, number: int | None) -> None:
@@ -239,3 +240,50 @@ def test_a_context_of_the_wrong_shape_is_empty(data: Any) -> None:
 def test_a_context_is_read_as_far_as_it_fits() -> None:
     read = Context.read({"focus": [9, 17, 0, "4", None], "intake": "T", "options": [4, 5], "unknown": 1})
     assert read == Context(focus=(9,), intake="T", options=(4, 5))
+
+
+# -- parts of a message -----------------------------------------------------------------------------
+
+
+def with_part(whole: float, **part: Any) -> Scores:
+    """Measure 4 clearly, and a part of the message that names measure 5; `whole`: how 5 stands in all of it."""
+    some = Part("policy", 0.97, {5: 0.97}, part.get("denied", False))
+    return scores("policy", measures={4: 0.99, 5: whole}, parts=(some,))
+
+
+def test_what_a_part_names_clearly_is_answered_as_well() -> None:
+    assert decide("锅炉证到期，另外实验室资质复查怎么弄", with_part(0.1)).measures == (4, 5)
+
+
+def test_a_part_adds_nothing_that_the_whole_message_rules_out() -> None:
+    assert decide("锅炉制造许可到期，评审专家来不了", with_part(0.0001)).measures == (4,)
+
+
+# -- another province -------------------------------------------------------------------------------
+
+
+def test_another_province_s_procedure_is_declined() -> None:
+    reading = decide("河北那边的锅炉许可证能延期吗", scores("policy", 0.99, {4: 0.99}))
+    assert (reading.intent, reading.topic) == ("oos", "other_province")
+
+
+def test_a_jilin_firm_whose_owner_is_away_is_answered() -> None:
+    assert decide("法人隔离在武汉，能网上变更吗", scores("policy", 0.8, {1: 0.95})).measures == (1,)
+
+
+# -- between the notice and the rest of the world ------------------------------------------------------
+
+
+def test_a_likely_near_miss_that_names_a_measure_is_asked_back() -> None:
+    reading = decide("办个条码收多少钱", scores("oos", 0.62, {12: 0.96}, acts={"policy": 0.36}))
+    assert (reading.intent, reading.options) == ("ask_back", (12,))
+
+
+def test_a_near_miss_that_names_none_or_is_surely_out_of_scope_is_declined() -> None:
+    assert decide("几天能好", scores("oos", 0.62, {12: 0.5}, acts={"policy": 0.36})).intent == "oos"
+    assert decide("条码枪坏了", scores("oos", 0.9, {12: 0.96}, acts={"policy": 0.08})).intent == "oos"
+
+
+def test_a_question_read_half_as_a_follow_up_is_answered_when_it_names_its_measure() -> None:
+    some = scores("policy", 0.3, {11: 0.97}, acts={"followup": 0.69})
+    assert decide("在哪儿下单送检", some).measures == (11,)
