@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from bot.cases import intake, store
 from bot.cases.models import CaseDraft, CaseType
 from bot.cases.short import short_question
+from bot.conversations import attachments
 from bot.conversations.models import Conversation
 from bot.conversations.receipt import receipt_payload
 from bot.conversations.turns import utc_now
@@ -154,6 +155,7 @@ def _advance(tracker: Tracker) -> tuple[dict[str, Any], bool]:
             channel=_conversation_channel(session, tracker.sender_id),
             now=now,
         )
+        attachments.join_case(session, tracker.sender_id, lodged[0].number)
         return receipt_payload(session, lodged), True
 
 

@@ -78,7 +78,9 @@ def cluster_command() -> None:
         running = Cluster(config, train(config))
         typer.echo("== starting the cluster (about half a minute)")
         running.start()
-        typer.echo(f"\n吉林12315智能助手  {running.url}/\n值班台            http://127.0.0.1:{config.desk_port}/")
+        typer.echo(
+            f"\n吉林12315智能助手  {running.url}/\n值班台            http://127.0.0.1:{config.desk_port}/"
+        )
         typer.echo(f"日志 {running.folder / 'logs'}    Ctrl-C 停止")
         sys.stdout.flush()
         running.watch()

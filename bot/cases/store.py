@@ -101,8 +101,9 @@ def submit(
     """Turn a confirmed draft into its cases: number, clocks, routing, first event, twin links, all at once.
 
     One part, or two of different types (a message that holds 投诉 and 举报; 总局令第121号 Art 9) which become
-    twins. `message_id` is the citizen's message that confirmed, `actor` who filed it: `staff:…` for a call taken at the desk. A draft that is submitted already gives the
-    same cases again, also when two processes race. An anonymous case carries its six-digit `query_code`.
+    twins. `message_id` is the citizen's message that confirmed, `actor` who filed it: `staff:…` for a call
+    taken at the desk. A draft that is submitted already gives the same cases again, also when two processes race. An
+    anonymous case carries its six-digit `query_code`.
 
     Raises `DraftClosed` for a cancelled draft, `InvalidPart`, and `StorageError` when the database fails;
     the caller's rollback then leaves nothing behind, not even a skipped number.
@@ -194,8 +195,9 @@ def _register(
             case_number=number, at=now, actor=actor, kind="registered", status=REGISTERED, detail=detail
         )
     )
-    _start(session, case, "receipt", now)
-    refresh_due(session, case)
+    started = _start(session, case, "receipt", now)
+    # As `refresh_due` would, without asking the database: this is the transaction that citizens wait for.
+    case.due_on = min((clock.due_on for clock in started), default=None)
     terms.index_case(session, case)
     return case
 
@@ -233,12 +235,12 @@ def _with_codes(cases: list[Case]) -> list[Case]:
     return cases
 
 
-def _start(session: Session, case: Case, event: clocks.Event, now: datetime) -> None:
+def _start(session: Session, case: Case, event: clocks.Event, now: datetime) -> list[clocks.Clock]:
     running = set(session.scalars(select(CaseClock.key).where(CaseClock.case_number == case.number)))
     started = clocks.start_clocks(event, CaseType(case.type), local_date(now), real_name=not case.anonymous)
-    session.add_all(
-        CaseClock(case_number=case.number, **asdict(clock)) for clock in started if clock.key not in running
-    )
+    started = [clock for clock in started if clock.key not in running]
+    session.add_all(CaseClock(case_number=case.number, **asdict(clock)) for clock in started)
+    return started
 
 
 def add_event(

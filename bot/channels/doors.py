@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy.orm import Session, sessionmaker
 
 from bot.channels import sms, wechat
-from bot.channels.limits import TokenBuckets
+from bot.channels.limits import limiter
 from bot.channels.sms_gateways import make_gateway
 from bot.channels.wechat_api import WeChatApi
 from bot.channels.wechat_crypto import Envelope
@@ -22,8 +22,8 @@ def include(app: FastAPI, config: Settings) -> None:
     """Add the routes of the channels that are on. Raises `ValueError` for settings that do not go together."""
     unlimited = config.rate_limits == "off"
     per_minute = 10**9 if unlimited else config.sms_per_minute
-    app.state.senders = TokenBuckets(per_minute, per_minute * BURST)
-    app.state.warned = TokenBuckets(1, 1)
+    app.state.senders = limiter("senders", per_minute, per_minute * BURST, redis_url=config.redis_url)
+    app.state.warned = limiter("warned", 1, 1, redis_url=config.redis_url)
     running: set[asyncio.Task[None]] = set()
     app.state.running = running
     if config.sms_gateway:

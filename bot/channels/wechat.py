@@ -52,7 +52,7 @@ async def receive(request: Request) -> Response:
     begun = time.monotonic()
     envelope: Envelope = request.app.state.wechat
     fields = envelope.open(request.query_params, await request.body())
-    openid, account = fields.get("FromUserName", ""), fields.get("ToUserName", "")
+    openid, account = fields.get("FromUserName", "").strip(), fields.get("ToUserName", "")
     if not 0 < len(openid) <= 64:
         raise HotlineError(Problem.MALFORMED)
     text = await _answer(request.app, fields, openid, begun)

@@ -202,7 +202,7 @@ def _look(request: Request, conversation_id: str, seq: int) -> _Look:
 async def _stream(request: Request, conversation_id: str, seq: int) -> AsyncIterator[ServerSentEvent]:
     turns = request.app.state.turns
     news = turns.news.of(conversation_id)
-    owner: dict[str, Any] = {"owner": "bot", "name": None, "queue": None}
+    owner: dict[str, Any] | None = None  # told first on every stream
     types = ""
     while not await request.is_disconnected():
         news.clear()

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import puremagic
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from bot.cases.drafts import current_draft
+from bot.cases.models import Case
 from bot.conversations import log
 from bot.conversations.models import Attachment, Conversation, Message
 from bot.crypto import data_key
@@ -126,6 +128,7 @@ def keep(
     attachment = Attachment(
         id=str(uuid.uuid4()),
         conversation_id=conversation.id,
+        case_number=_case_of(session, conversation.id),
         name=safe_name(upload.name, kind),
         media_type=kind,
         size=len(upload.data),
@@ -169,6 +172,30 @@ def read(session: Session, attachment_id: str, *, config: Settings) -> tuple[Att
     if attachment is None or not path.exists():
         raise HotlineError(Problem.NOT_FOUND)
     return attachment, data_key().decrypt(path.read_bytes(), _sealed_as(attachment.id))
+
+
+def join_case(session: Session, conversation_id: str, number: str) -> None:
+    """Put the conversation's files that belong to no case yet with a case that was just lodged.
+
+    Twins (投诉 and 举报 of one message) share none: the files go with the first (domain.md 5.1).
+    """
+    session.execute(
+        update(Attachment)
+        .where(Attachment.conversation_id == conversation_id, Attachment.case_number.is_(None))
+        .values(case_number=number)
+    )
+
+
+def _case_of(session: Session, conversation_id: str) -> str | None:
+    # A file that comes after the receipt belongs to the case of the receipt, unless a new intake has begun.
+    if current_draft(session, conversation_id):
+        return None
+    return session.scalar(
+        select(Case.number)
+        .where(Case.conversation_id == conversation_id)
+        .order_by(Case.created_at.desc(), Case.part)
+        .limit(1)
+    )
 
 
 def of_conversation(session: Session, conversation_id: str) -> list[Attachment]:

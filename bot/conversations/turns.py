@@ -261,7 +261,7 @@ class Turns:
         elif nobody and not composed.replies[-1].choices:
             last = composed.replies[-1]
             text = f"{last.text}\n{phrases()['handoff']['nobody']}"
-            composed.replies[-1] = replace(last, text=text, choices=call_back.offer())
+            composed.replies[-1] = replace(last, text=text, sms=text, choices=call_back.offer())
 
 
 __all__ = ["StorageError", "Turns", "utc_now"]

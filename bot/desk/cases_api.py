@@ -384,7 +384,12 @@ async def _whole(
             for found in _attachments(session, case)
         ]
         body["notes"] = [
-            {"id": note.id, "body": note.body if reason else mask_text(note.body), "by": names.get(note.staff_id), "at": display.moment(note.at)}
+            {
+                "id": note.id,
+                "body": note.body if reason else mask_text(note.body),
+                "by": names.get(note.staff_id),
+                "at": display.moment(note.at),
+            }
             for note in session.scalars(select(Note).where(Note.case_number == case.number).order_by(Note.id))
         ]
         body["pushes"] = [

@@ -303,3 +303,37 @@ async def test_whatever_is_sent_gets_a_clear_answer(hotline, kind, content):
     if response.status_code != 201:
         assert set(response.json()["error"]) == {"code", "message"}
         assert len(await talk.log()) == 1
+
+
+async def test_files_go_with_the_case_that_is_lodged_and_later_ones_too(hotline):
+    from bot.cases.models import CaseType
+    from bot.cases.store import Part, open_draft, submit
+    from bot.conversations import attachments
+
+    talk = await hotline.open()
+    await give(talk, png(), key="picture-1")
+
+    def lodge(message_id):
+        with hotline.sessions.begin() as session:
+            draft = open_draft(session, talk.id, now=hotline.clock())
+            part = Part(CaseType.COMPLAINT, {"phone": "13904321187", "facts": "口罩一撕就破"})
+            [case] = submit(
+                session, draft, parts=[part], message_id=message_id, channel="widget", now=hotline.clock()
+            )
+            attachments.join_case(session, talk.id, case.number)
+            return case.number
+
+    first = lodge("m1")
+    hotline.clock.advance(seconds=1)
+    await give(talk, png(), key="picture-2")
+    hotline.clock.advance(seconds=1)
+    with hotline.sessions.begin() as session:
+        open_draft(session, talk.id, now=hotline.clock())
+    await give(talk, png(), key="picture-3")
+    with hotline.readers() as session:
+        found = [a.case_number for a in attachments.of_conversation(session, talk.id)]
+    assert found == [first, first, None]
+    second = lodge("m2")
+    with hotline.readers() as session:
+        found = [a.case_number for a in attachments.of_conversation(session, talk.id)]
+    assert found == [first, first, second]

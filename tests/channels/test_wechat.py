@@ -120,6 +120,7 @@ async def test_in_safe_mode_a_plain_a_changed_and_a_foreign_message_are_403(make
         b"", b"{}", b"<xml>", b"<xml></xml>", b"\xff\xfe", b'<?xml version="1.0" encoding="nothing"?><xml/>',
         b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><xml><FromUserName>&e;</FromUserName></xml>',
         cdata(FromUserName="o" * 65, MsgType="text", MsgId="1").encode(),
+        cdata(FromUserName="　 ", MsgType="text", MsgId="1", Content="你好").encode(),
         cdata(FromUserName="o", MsgType="text", MsgId="²").encode(),
         cdata(FromUserName="o", MsgType="text").encode(),
     ],

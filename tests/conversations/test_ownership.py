@@ -253,12 +253,13 @@ async def test_the_citizen_sees_owner_queue_and_typing(hotline, wang):
         streamed = type(talk)(
             client, {"conversation_id": talk.id, "token": talk.token, "messages": [talk.greeting]}
         )
-        seen = asyncio.create_task(streamed.events(1, 2, ("owner",)))
+        seen = asyncio.create_task(streamed.events(1, 3, ("owner",)))
         await asyncio.sleep(0.3)
         await talk.say("人工")
         await asyncio.sleep(0.3)
         act(hotline, ownership.claim, talk.id, wang)
         assert [e["data"] for e in await asyncio.wait_for(seen, 5)] == [
+            {"owner": "bot", "name": None, "queue": None},
             {"owner": "bot", "name": None, "queue": {"place": 1, "wait_minutes": None}},
             {"owner": "person", "name": "王芳", "queue": None},
         ]

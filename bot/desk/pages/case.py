@@ -62,7 +62,7 @@ class CasePage:
                 self._part("case_head")
             self.acts = box("btns no-print").style("margin-bottom:1rem")
             with box("columns wide-left"):
-                with box("column"):
+                with box("stack"):
                     with section("内容"):
                         self._part("case_fields")
                         self.field_acts = box("btns no-print").style("margin-top:.5rem")
@@ -70,7 +70,7 @@ class CasePage:
                         self._part("case_clocks")
                     with section("经过"):
                         self._part("case_history")
-                with box("column"):
+                with box("stack"):
                     with section("派单"):
                         self._part("case_dispatches")
                     with section("回访"):
@@ -151,8 +151,9 @@ class CasePage:
                 self.file_reason = field("原因（必填）")
         with self.field_acts:
             if self.seat.may(Permission.SEE_PERSONAL_DATA):
-                button("看完整信息", self.ask_unmask.open, key="m")
-                button("遮盖", self._mask, kind="quiet")
+                self.look = button("看完整信息", self.ask_unmask.open, key="m")
+                self.hide = button("遮盖", self._mask, key="m")
+                self.hide.set_visibility(False)
             if self.seat.may(Permission.EDIT_CASE):
                 button("更正内容", self._ask_correction, key="e")
 
@@ -249,13 +250,17 @@ class CasePage:
                     s, "case.unmask", f"case:{self.number}", now, reason=reason[:200]
                 ),
             )
-            self.unmasked = True
-            await self._refresh()
+            await self._redraw(True)
             return True
         return False
 
     async def _mask(self) -> None:
-        self.unmasked = False
+        await self._redraw(False)
+
+    async def _redraw(self, unmasked: bool) -> None:
+        self.unmasked = unmasked
+        self.look.set_visibility(not unmasked)
+        self.hide.set_visibility(unmasked)
         await self._refresh()
 
     def _ask_file(self, file_id: str) -> None:

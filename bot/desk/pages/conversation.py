@@ -10,7 +10,7 @@ from nicegui import ui
 
 from bot.conversations import ownership
 from bot.desk.pages import conversation_acts as acts
-from bot.desk.pages.copilot_panel import CopilotPanel
+from bot.desk.pages.copilot_panel import EARLIER, CopilotPanel
 from bot.desk.pages.elements import Ask, box, button, field, focus, section, select, shortcut, text
 from bot.desk.pages.frame import enter
 from bot.desk.pages.seat import Seat, polite, say
@@ -62,7 +62,7 @@ class TalkPage:
             with box("panel talk-main", "section", label="对话"):
                 with box("composer no-print").style("border:0;border-bottom:1px solid var(--line)"):
                     self.head = show("owner", v=talk.view, mine=False, waiting=None, unmasked=False)
-                    self.acts = box("btns").style("margin-top:.5rem")
+                    self.acts = box("btns tight").style("margin-top:.4rem")
                 self.transcript = box("transcript", role="log", label="对话记录")
                 self.transcript._props["data-follow"] = "1"
                 self.transcript._props["tabindex"] = "0"
@@ -167,8 +167,8 @@ class TalkPage:
         )
         self._part("files", talk.files, lambda: self.files.set_content(render("files", files=talk.files)))
         self.files_box.set_visibility(bool(talk.files))
-        if talk.last_said:
-            self.copilot.heard(talk.last_said)
+        for words in talk.said[-EARLIER:]:
+            self.copilot.heard(words)
 
     def _head(self, talk: Talk, mine: bool) -> None:
         self.head.set_content(

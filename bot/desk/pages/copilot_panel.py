@@ -20,6 +20,7 @@ from bot.desk.pages.words import show
 from bot.errors import HotlineError, Problem
 from bot.staff.permissions import Permission
 
+EARLIER = 5  # citizen's messages that can be asked about together
 PAUSE = 0.35  # seconds without a key before the copilot is asked
 
 
@@ -40,12 +41,15 @@ class CopilotPanel:
         self._asked = 0
         self._own_words = False  # the agent typed here: the citizen's next message must not overwrite it
         self._line = ""
+        self._said: list[str] = []
         self._used: dict[str, dict[str, Any]] = {}  # inserted sentence -> what was suggested
         with section("座席助手", "copilot"):
             self.words = field(label, long=True)
             self.words.on("keydown", self._typed_here, [], throttle=1.0)
             self.words.on_value_change(self._changed)
             shortcut(self.words, "F4", "到座席助手的输入框")
+            self.earlier = button("带上前面的话", self._take_earlier, key="F6")
+            self.earlier.set_visibility(False)
             self.result = box("copilot-result")
             self.result._props["aria-live"] = "polite"
             with self.result:
@@ -53,13 +57,19 @@ class CopilotPanel:
 
     def heard(self, words: str) -> None:
         """The citizen's newest words; asked about unless the agent is typing their own."""
+        self._said = [*self._said, words][-EARLIER:]
+        self.earlier.set_visibility(len(self._said) > 1)
         if self._own_words or words == self.words.value:
             return
         if ui.context.client.has_socket_connection:
             self.words.set_value(words)
         else:
             # A value set while the page is being built makes NiceGUI send the page before it is complete.
-            ui.timer(0.05, lambda: self.words.set_value(words), once=True)
+            ui.timer(0.05, lambda: self.words.set_value(self._said[-1]), once=True)
+
+    def _take_earlier(self) -> None:
+        """What was said before belongs to the same matter: ask about all of it."""
+        self.words.set_value("\n".join(self._said)[-copilot.MAX_CHARACTERS :])
 
     def _typed_here(self) -> None:
         self._own_words = True

@@ -34,6 +34,8 @@ POLL_SECONDS = 4.0
 CASES_SECONDS = 3.0  # counts of cases are not read more often than this
 SHORTEST = 0.2  # between two readings: a burst of messages is one reading
 PREVIEW = 80
+LOOKED_AT = 3  # newest words of a conversation that a preview is made from
+BARE = 4  # characters that say nothing by themselves
 
 
 @dataclass(frozen=True)
@@ -107,25 +109,30 @@ class Picture:
 
 
 def last_lines(session: Session, conversation_ids: list[str]) -> dict[str, Line]:
-    """The last words of citizen or staff in each conversation."""
+    """The last words of citizen or staff in each conversation; 人工 alone says less than what came before it."""
     if not conversation_ids:
         return {}
+    place = func.row_number().over(partition_by=Message.conversation_id, order_by=Message.seq.desc())
     newest = (
-        select(Message.conversation_id, func.max(Message.seq).label("seq"))
+        select(Message.id, place.label("place"))
         .where(Message.conversation_id.in_(conversation_ids), Message.author.in_(("user", "staff")))
-        .group_by(Message.conversation_id)
         .subquery()
     )
     rows = session.scalars(
-        select(Message).join(
-            newest,
-            (Message.conversation_id == newest.c.conversation_id) & (Message.seq == newest.c.seq),
-        )
+        select(Message)
+        .join(newest, Message.id == newest.c.id)
+        .where(newest.c.place <= LOOKED_AT)
+        .order_by(Message.conversation_id, Message.seq.desc())
     )
-    return {
-        m.conversation_id: Line(m.author, mask_text(" ".join(m.body.split()))[:PREVIEW], m.created_at)
-        for m in rows
-    }
+    found: dict[str, Line] = {}
+    for m in rows:
+        words = mask_text(" ".join(m.body.split()))[:PREVIEW]
+        last = found.get(m.conversation_id)
+        if last is None:
+            found[m.conversation_id] = Line(m.author, words, m.created_at)
+        elif last.author == m.author == "user" and len(last.text) <= BARE < len(words):
+            found[m.conversation_id] = replace(last, text=f"{words}　{last.text}")
+    return found
 
 
 def talks(session: Session, now: datetime, before: Picture) -> Picture:

@@ -18,7 +18,7 @@ from bot.cases import store
 from bot.cases.fields import check_phone, fields_of, label, optional, told_of, wording
 from bot.cases.models import CaseType
 from bot.cases.record import privacy_notice
-from bot.conversations import log
+from bot.conversations import attachments, log
 from bot.conversations.models import Conversation
 from bot.desk.copilot_case import TYPES
 from bot.desk.pages.copilot_panel import CopilotPanel
@@ -70,22 +70,24 @@ class CaseForm:
         if not self.conversation_id:
             return "", {}
 
-        def work(session: Session, now: datetime) -> tuple[str, dict[str, Any]]:
+        def work(session: Session, now: datetime, staff: Staff) -> tuple[str, dict[str, Any]]:
             if session.get(Conversation, self.conversation_id) is None:
                 raise HotlineError(Problem.UNKNOWN_CONVERSATION)
             said = [m.body for m in log.after(session, self.conversation_id, 0) if m.author == "user"]
             draft = store.current_draft(session, self.conversation_id)
             known = dict((draft.data or {}).get("fields", {})) if draft else {}
-            # Numbers of the draft are personal data: whoever fills the form from them has looked at them.
+            # Words and draft come with their numbers in full: whoever fills a form from them has looked at them.
+            subject = f"conversation:{self.conversation_id}"
+            self.seat.record(session, "conversation.unmask", subject, now, reason="登记工单")
             return "\n".join(said[-6:])[-1500:], {"type": draft.type, "fields": known} if draft else {}
 
-        return await self.seat.read(work)
+        return await self.seat.write(Permission.SEE_PERSONAL_DATA, work)
 
     def build(self, words: str, draft: dict[str, Any]) -> None:
         """Draw it."""
         kind = RECORD_OF.get(draft.get("type") or "", "complaint")
         with self.seat.main, box("columns"):
-            with box("column"):
+            with box("stack"):
                 self.copilot = CopilotPanel(
                     self.seat,
                     self.conversation_id or None,
@@ -97,11 +99,13 @@ class CaseForm:
                 text("p", f"先告知：{privacy_notice().short}", "small soft")
                 with box("btns"):
                     self.kind = (
-                        ui.radio(RECORDS, value=kind).props("inline").on_value_change(self._draw_fields)
+                        ui.radio(RECORDS, value=kind)
+                        .props("inline")
+                        .on_value_change(lambda: self._draw_fields())
                     )
                 with box("btns"):
                     self.told = ui.checkbox("已口头告知个人信息怎么用")
-                    self.anonymous = ui.checkbox("匿名").on_value_change(self._draw_fields)
+                    self.anonymous = ui.checkbox("匿名").on_value_change(lambda: self._draw_fields())
                     self.confidential = ui.checkbox("要求保密")
                     self.urgent = ui.checkbox("紧急")
                 self.fields = box()
@@ -110,19 +114,16 @@ class CaseForm:
                     button("清空", self._clear, kind="quiet")
                 self.done = box()
                 self.done._props["role"] = "status"
-        self._draw_fields()
-        for name, value in draft.get("fields", {}).items():
-            if name in self.inputs:
-                self.inputs[name].value = str(value)
+        self._draw_fields({name: str(value) for name, value in draft.get("fields", {}).items()})
         if words:
             self.copilot.heard(words)
 
-    def _draw_fields(self) -> None:
+    def _draw_fields(self, known: dict[str, str] | None = None) -> None:
         kind = self.kind.value
         if kind not in NAMELESS and self.anonymous.value:
             self.anonymous.value = False
         self.anonymous.set_visibility(kind in NAMELESS)
-        kept = {name: entry.value for name, entry in self.inputs.items() if entry.value}
+        kept = (known or {}) | {name: entry.value for name, entry in self.inputs.items() if entry.value}
         self.fields.clear()
         self.inputs = {}
         with self.fields:
@@ -135,7 +136,7 @@ class CaseForm:
     @staticmethod
     def _entry(kind: str, name: str, shown: str, value: str) -> Any:
         if name == "injury":
-            return select(shown, [""] + list(wording()["fields"]["injury"]["choices"]["any"]), value or "")
+            return select(shown, ["", *wording()["fields"]["injury"]["choices"]["any"]], value or "")
         return field(shown, value, long=name in LONG)
 
     def _say(self, words: str) -> None:
@@ -236,6 +237,7 @@ class CaseForm:
                 now=now,
                 actor=self.seat.actor,
             )[0]
+            attachments.join_case(session, conversation_id, case.number)
             self.seat.record(session, "case.file", f"case:{case.number}", now, channel=channel)
             return case.number, case.query_code
 

@@ -37,14 +37,14 @@ async def queue(request: Request) -> None:
     with seat.main:
         tiles = box("tiles-box", label="当前数量")
         with box("columns"):
-            with box("column"):
+            with box("stack"):
                 with section("等待接入"):
                     waiting = Rows(_list("queue-list"), lambda a: _arrival(seat, a), "现在没有人等待。")
                 with section("我的会话"):
                     mine = Rows(_list(), _held, "您现在没有接待中的会话。")
                 with section("待回电"):
                     calls = Rows(_list(), lambda c: _call_back(seat, c), "没有约定的回电。")
-            with box("column"):
+            with box("stack"):
                 with section("紧急和最早的工单"):
                     urgent = Rows(_list(), _case, "没有在办工单。")
                 with section("时限最近的工单"):
@@ -141,7 +141,7 @@ def _call_back(seat: Seat, call: Call) -> Callable[[Call], Any]:
 
     with box("line-with-act", role="listitem"):
         with _line(f"/conversations/{call.conversation_id}"):
-            content = show("call_back", c=call)
+            content = show("call_back", c=call, now=seat.desk.now())
         phone = text("b", "", "mono phone")
         phone.set_visibility(False)
         if seat.may(Permission.SEE_PERSONAL_DATA):
@@ -150,4 +150,4 @@ def _call_back(seat: Seat, call: Call) -> Callable[[Call], Any]:
             gone = ui.radio(["已接通", "未接通，不再拨打"], value="已接通")
             note = field("情况", long=True)
         button("已回电", ask.open, kind="primary")
-    return lambda other: content.set_content(render("call_back", c=other))
+    return lambda other: content.set_content(render("call_back", c=other, now=seat.desk.now()))

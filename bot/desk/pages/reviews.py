@@ -100,7 +100,7 @@ class ReviewPage:
             if one["state"] == "exported":
                 text("p", f"标为：{one['act']}，已导出。", "soft")
                 return
-            with box("filters"):
+            with box("filters wide"):
                 acts = {a["act"]: a["label"] for a in self.choices["acts"]}
                 guess = one["act"] or (reading.get("intent") if reading.get("intent") in acts else None)
                 act = select("意思", acts, guess)

@@ -166,4 +166,11 @@ def polite() -> Iterator[None]:
 
 def say(text: str, kind: str = "positive") -> None:
     """A short message at the top of the page: `positive`, `warning` or `negative`."""
-    ui.notify(text, type=kind, position="top", timeout=4000 if kind == "positive" else 8000)  # type: ignore[arg-type]
+    # Quasar writes warnings dark on dark otherwise.
+    ui.notify(
+        text,
+        type=kind,  # type: ignore[arg-type]
+        position="top",
+        timeout=4000 if kind == "positive" else 8000,
+        textColor="white",
+    )

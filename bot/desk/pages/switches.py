@@ -64,7 +64,7 @@ class SwitchPage:
         with self.seat.main:
             text("p", "改动几秒内对所有渠道生效，不用重启；每次都要写原因，并留下记录。", "soft")
             with box("columns").style("margin-top:.75rem"):
-                with box("column"):
+                with box("stack"):
                     with section("紧急通告"):
                         self.notice = field(f"所有渠道显示（最多{board.NOTICE_CHARACTERS}字）", long=True)
                         self._row(
@@ -77,7 +77,7 @@ class SwitchPage:
                     with section("停用机器人"):
                         text("p", "机器人只处理险情，其余都等人工。", "soft small")
                         self._onoff("bot_off")
-                with box("column"):
+                with box("stack"):
                     with section("停用一条的答复"):
                         self.measure = select("措施", numbers)
                         self._row(

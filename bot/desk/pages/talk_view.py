@@ -44,12 +44,10 @@ class Talk:
     files: list[dict[str, str]] = field(default_factory=list)
 
     @property
-    def last_said(self) -> str:
-        """The citizen's newest words among `messages` that are worth a suggestion: no bare 人工 or 是的."""
+    def said(self) -> list[str]:
+        """The citizen's words among `messages` that are worth a suggestion: no bare 人工 or 是的."""
         own = [m for m in self.messages if m["author"] == "user"]
-        return next(
-            (m["text"] for m in reversed(own) if (m.get("reading") or {}).get("intent") not in EMPTY), ""
-        )
+        return [m["text"] for m in own if (m.get("reading") or {}).get("intent") not in EMPTY]
 
 
 def read_talk(session: Session, conversation_id: str, after: int, now: datetime, *, unmask: bool) -> Talk:

@@ -14,6 +14,10 @@ from nicegui import ui
 from bot.cases.calendar import SHANGHAI
 
 CHANNELS = {"widget": "网页", "sms": "短信", "wechat": "微信", "phone": "电话"}
+TOPICS = {
+    "suicide": "自伤", "elevator": "电梯", "explosion": "爆炸泄漏", "fire": "火灾", "gas": "燃气", "poisoning": "食物中毒",
+    "injury": "有人受伤", "violence": "暴力威胁", "missing": "有人失联",
+}  # fmt: skip
 WEEKDAYS = "一二三四五六日"
 HTML = Path(__file__).parent / "html"
 
@@ -21,6 +25,12 @@ HTML = Path(__file__).parent / "html"
 def channel(name: str) -> str:
     """The channel's Chinese name."""
     return CHANNELS.get(name, name)
+
+
+def reason(words: str) -> str:
+    """Why somebody is called: 险情：elevator → 险情：电梯."""
+    head, colon, topic = words.partition("：")
+    return f"{head}{colon}{TOPICS.get(topic, topic)}"
 
 
 def clock_time(at: datetime | str | None, now: datetime | None = None) -> str:
@@ -57,6 +67,7 @@ def _environment() -> Environment:
     )
     env.filters |= {
         "channel": channel,
+        "reason": reason,
         "clock_time": clock_time,
         "full_time": full_time,
         "day": day,

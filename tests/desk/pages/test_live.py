@@ -27,6 +27,12 @@ def waiting(room, person_wanted):
     return citizen
 
 
+def press(page, key):
+    """Press a shortcut once something on the page answers to it."""
+    page.locator(f'[data-key="{key}"]').first.wait_for(state="attached")
+    page.keyboard.press(key)
+
+
 def actions(room, prefix=""):
     return room.read(
         lambda s: [
@@ -69,7 +75,7 @@ def test_queue_is_live_and_one_key_claims(room, browse, person_wanted):
     citizen.say("人工")
     expect(page.get_by_text(re.compile("^已等"))).to_be_visible()
     assert page.title().startswith("(1)")
-    page.keyboard.press("c")
+    press(page, "c")
     page.wait_for_url(f"**/conversations/{citizen.id}")
     expect(page.get_by_text("我在接待")).to_be_visible()
     assert "值班员王敏已接入" in citizen.log()[-1]["text"]
@@ -117,7 +123,7 @@ def test_relay_both_ways(room, browse, waiting):
     log = page.get_by_role("log", name="对话记录")
     expect(log).to_contain_text("139****1187")
     assert "13904321187" not in page.content()
-    page.keyboard.press("c")
+    press(page, "c")
     answer = page.get_by_label("答复市民", exact=False)
     expect(answer).to_be_focused()
     answer.press_sequentially("您好，<b>请说</b>")
@@ -137,7 +143,7 @@ def test_relay_both_ways(room, browse, waiting):
 
 def test_typing_shows_and_an_open_blank_is_not_sent(room, browse, waiting):
     page = browse(room.agent, f"/conversations/{waiting.id}")
-    page.keyboard.press("c")
+    press(page, "c")
     answer = page.get_by_label("答复市民", exact=False)
     expect(answer).to_be_focused()
     room.clock.advance(seconds=30)
@@ -153,16 +159,16 @@ def test_typing_shows_and_an_open_blank_is_not_sent(room, browse, waiting):
 def test_hand_back_queue_transfer_close(room, browse, waiting):
     liu = room.colleague("liu", "刘洋")
     page = browse(room.agent, f"/conversations/{waiting.id}")
-    page.keyboard.press("c")
+    press(page, "c")
     expect(page.get_by_text("我在接待")).to_be_visible()
     page.keyboard.press("Escape")
-    page.keyboard.press("u")
+    press(page, "u")
     expect(page.get_by_text("等待接入", exact=True).last).to_be_visible()
-    page.keyboard.press("c")
+    press(page, "c")
     expect(page.get_by_text("我在接待")).to_be_visible()
     page.keyboard.press("Escape")
-    page.keyboard.press("t")
-    page.get_by_label("同事").click()
+    press(page, "t")
+    page.get_by_role("combobox", name="同事").click()
     page.get_by_role("option", name="刘洋").click()
     page.get_by_role("button", name="转给", exact=True).click()
     expect(page.get_by_text("刘洋接待中")).to_be_visible()
@@ -189,7 +195,7 @@ def test_notes_stay_inside(room, browse, waiting):
 
 def test_unmasking_needs_a_reason_and_is_audited(room, browse, waiting):
     page = browse(room.agent, f"/conversations/{waiting.id}")
-    page.keyboard.press("m")
+    press(page, "m")
     page.get_by_role("button", name="显示", exact=True).click()
     expect(page.get_by_text("请写明原因。")).to_be_visible()
     assert actions(room, "conversation.unmask") == []

@@ -68,10 +68,12 @@
   }
 
   // Keys. A letter works outside of text fields, a function key everywhere; an open dialog keeps the keys to itself.
-  const visible = (element) => element.getClientRects().length > 0 && !element.disabled;
+  const drawn = (element) => element.getClientRects().length > 0 && !element.disabled;
+  // What lies folded away under 更多 answers to its key as well.
+  const visible = (element) => drawn(element) || (!element.disabled && !!element.closest('details.more-acts:not([open])'));
   const typing = (element) => element && (element.isContentEditable || /^(TEXTAREA|SELECT)$/.test(element.tagName)
     || (element.tagName === 'INPUT' && !/^(button|checkbox|radio|submit)$/.test(element.type)));
-  const scope = () => [...document.querySelectorAll('.q-dialog .ask')].filter(visible).pop() || document;
+  const scope = () => [...document.querySelectorAll('.q-dialog .ask')].filter(drawn).pop() || document;
 
   function press(key) {
     const near = document.activeElement?.closest?.('.row-slot, [data-row-group]');
@@ -83,7 +85,7 @@
     return true;
   }
   function walk(step) {
-    const rows = [...document.querySelectorAll('[data-row]')].filter(visible);
+    const rows = [...document.querySelectorAll('[data-row]')].filter(drawn);
     if (!rows.length) return false;
     const slot = document.activeElement?.closest?.('.row-slot');
     const at = rows.findIndex((row) => row === document.activeElement || (slot && slot.contains(row)));
