@@ -15,7 +15,7 @@ export RASA_TELEMETRY_ENABLED := false
 export TF_CPP_MIN_LOG_LEVEL := 3
 export SQLALCHEMY_SILENCE_UBER_WARNING := 1
 
-.PHONY: help setup train widget run cluster test test-service test-engine test-browser test-e2e eval bench lint format shell validate clean
+.PHONY: help setup train widget run cluster test test-service test-engine test-browser test-fuzz test-e2e eval bench lint format shell validate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,25 +53,32 @@ run: setup ## everything on this machine: chat page http://127.0.0.1:8000/
 cluster: setup ## PostgreSQL, Redis, nginx, 2 engines, 2 gateways, 1 desk on this machine
 	@$(HOTLINE) cluster
 
-test: setup ## all tests: service, engine, widget in a browser, end to end
-	$(MAKE) --no-print-directory test-service test-engine test-browser test-e2e
+test: setup ## all tests: service, engine, browser, fuzzing, end to end
+	$(MAKE) --no-print-directory test-service test-engine test-browser test-fuzz test-e2e
+
+# What needs the engine's environment and a model.
+REAL := tests/e2e tests/gateways tests/browser/real
 
 test-service: .stamps/service ## unit tests of the service, without the engine
-	$(PY) -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/browser --ignore=tests/bench
+	$(PY) -m pytest tests --ignore=tests/engine --ignore=tests/browser --ignore=tests/bench --ignore=tests/desk/pages --ignore=tests/fuzz $(addprefix --ignore=,$(REAL))
 
 test-engine: .stamps/engine ## tests of the graph components, in the engine's environment
 	$(ENGINE_PY) -m pytest tests/engine
 
-test-browser: setup ## the chat widget in Chromium: mechanics, access, embedding, whole intakes
-	$(HOTLINE) train
-	$(PY) -m pytest tests/browser --timeout=900
+test-browser: .stamps/service ## widget and desk in a browser, on a scripted engine
+	$(PY) -m bot.widget_build
+	$(PY) -m pytest tests/browser tests/desk/pages --ignore=tests/browser/real --timeout=300
 
-test-e2e: setup ## the real processes through the public API
+test-fuzz: .stamps/service ## 2,000 cases at each door
+	$(PY) -m pytest tests/fuzz --timeout=900
+
+test-e2e: setup ## the real processes: public API, SMS gateway, widget and desk in browsers
 	$(HOTLINE) train
-	$(PY) -m pytest tests/e2e --timeout=900
+	$(PY) -m bot.widget_build
+	$(PY) -m pytest $(REAL) --timeout=900
 
 eval: setup ## accuracy on the samples and on our own sets, with floors
-	$(HOTLINE) eval --floors tests/floors.yml --html var/eval.html $(wildcard ../shared/eval/*.tsv ../shared/eval/*.yml) tests/eval/dev_messages.tsv tests/eval/dev_facets.tsv tests/eval/emergency.tsv tests/eval/dev_dialogues.yml
+	$(HOTLINE) eval --floors tests/floors.yml --html var/eval.html $(wildcard ../shared/eval/*.tsv ../shared/eval/*.yml) $(wildcard tests/eval/*.tsv tests/eval/*.yml)
 
 bench: setup ## speed beside the stock Rasa pipeline, in one run
 	$(HOTLINE) train

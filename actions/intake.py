@@ -21,7 +21,7 @@ from bot.cases.models import CaseDraft, CaseType
 from bot.cases.short import short_question
 from bot.conversations import attachments
 from bot.conversations.models import Conversation
-from bot.conversations.receipt import receipt_payload
+from bot.conversations.receipt import receipt_of_message, receipt_payload
 from bot.conversations.turns import utc_now
 from bot.database import sessions
 
@@ -119,6 +119,9 @@ def _advance(tracker: Tracker) -> tuple[dict[str, Any], bool]:
     turn = _turn(tracker)
     message_id = str((tracker.latest_message.get("metadata") or {}).get("message_id") or "")
     with sessions().begin() as session:
+        if message_id and (receipt := receipt_of_message(session, message_id)):
+            # The engine died after this message lodged its case, and the turn was begun again on another one.
+            return receipt, True
         row = store.current_draft(session, tracker.sender_id)
         said = (row.data or {}).get(SAID) if row else None
         if said and message_id and said["message_id"] == message_id:

@@ -55,8 +55,9 @@ class HttpEngine:
     async def turn(
         self, conversation_id: str, message_id: str, text: str, context: dict[str, Any]
     ) -> Decision:
-        """One turn. An engine that cannot be reached is passed over; a turn that was begun is never repeated,
-        since the caller decides what its failure means."""
+        """One turn. An engine that cannot be reached, or dies in the middle, is passed over: the same turn may begin
+        again on the next one, because what it changes is kept under its `message_id`. A turn that takes too long is
+        not repeated: its caller has waited enough."""
         body = {
             "conversation_id": conversation_id,
             "message_id": message_id,
@@ -78,7 +79,7 @@ class HttpEngine:
         for url in urls:
             try:
                 return await self._client.post(f"{url}/webhooks/turn/webhook", json=body)
-            except httpx.ConnectError:
+            except (httpx.NetworkError, httpx.RemoteProtocolError):
                 if url == urls[-1]:
                     raise
         raise AssertionError("unreachable")

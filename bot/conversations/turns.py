@@ -218,11 +218,18 @@ class Turns:
             )
             if topic := emergency.decide(signal, None):
                 return in_danger(topic, Composed(state=state))
+            if receipt := await asyncio.to_thread(self._receipt, message):
+                # The engine died behind the action that lodged the case: its number must reach the citizen.
+                return compose([receipt], {}, state, message.body)
             return Composed([simple("handoff", phrases()["failure"])], state, hand_over="系统故障")
         topic = emergency.decide(signal, (decision.reading.get("acts") or {}).get("emergency", 0.0))
         if topic is None or any(reply.answer["kind"] == "emergency" for reply in composed.replies):
             return composed
         return in_danger(topic, composed)
+
+    def _receipt(self, message: Message) -> dict[str, Any] | None:
+        with self.readers() as session:
+            return receipt_of_message(session, message.id)
 
     def _store(self, message: Message, composed: Composed) -> None:
         now = self.now()

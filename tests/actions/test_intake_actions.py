@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from bot.cases.models import Case, CaseDraft
 from bot.conversations import log
-from bot.conversations.engine import Decision
+from bot.conversations.engine import Decision, EngineFailed
 from bot.database import sessions
 
 STORY = "我在万家福超市买的米有虫子，朝阳区永昌路，要求退款，我叫王丽，13904321187"
@@ -132,6 +132,36 @@ async def test_a_receipt_is_told_again_when_the_process_died_before_the_reply(ho
     assert case.number in receipt["text"]
     assert cases(hotline)[0].number == case.number
     assert len(cases(hotline)) == 1
+
+
+async def test_a_receipt_is_told_when_only_the_engine_died_behind_the_action(hotline, acting):
+    talk = await hotline.open()
+    await talk.say(STORY)
+
+    async def dies_behind(call):
+        await acting(call)
+        raise EngineFailed("gone")
+
+    hotline.engine.script["确认提交"] = dies_behind
+    [receipt] = await talk.say("确认提交")
+    [case] = cases(hotline)
+    assert (receipt["answer"]["kind"], receipt["answer"]["case"]) == ("receipt", case.number)
+
+
+async def test_a_turn_that_another_engine_begins_again_lodges_no_second_case(hotline, acting):
+    talk = await hotline.open()
+    await talk.say(STORY)
+
+    async def twice(call):
+        await acting(call)
+        return await acting(call)
+
+    hotline.engine.script["确认提交"] = twice
+    [receipt] = await talk.say("确认提交")
+    [case] = cases(hotline)
+    assert receipt["answer"]["case"] == case.number
+    with hotline.readers() as session:
+        assert [d.state for d in session.scalars(select(CaseDraft))] == ["submitted"]
 
 
 async def test_words_are_taken_in_once_when_the_process_died_before_the_reply(hotline, acting):

@@ -1,6 +1,7 @@
 """The client of the engine: everything that is no proper answer is `EngineFailed`, in time."""
 
 import asyncio
+import json
 import time
 
 import httpx
@@ -119,14 +120,28 @@ async def test_an_engine_that_is_down_is_passed_over():
     assert await engines.alive() is True
 
 
-async def test_a_turn_that_was_begun_is_not_begun_again_elsewhere():
+@pytest.mark.parametrize("error", [httpx.ReadError("gone"), httpx.RemoteProtocolError("gone")])
+async def test_a_turn_whose_engine_dies_goes_to_the_next_under_the_same_id(error):
+    seen = []
+
+    def handler(request):
+        seen.append((request.url.host, json.loads(request.content)["message_id"]))
+        if len(seen) == 1:
+            raise error
+        return httpx.Response(200, json=GOOD)
+
+    assert (await several(handler).turn("c1", "m1", "你好", {})).payloads == GOOD["replies"]
+    assert seen == [("two.test", "m1"), ("one.test", "m1")]
+
+
+async def test_a_turn_that_takes_too_long_is_not_repeated():
     seen = []
 
     def handler(request):
         seen.append(request.url.host)
-        raise httpx.ReadError("gone in the middle")
+        raise httpx.ReadTimeout("slow")
 
-    with pytest.raises(EngineFailed, match="ReadError"):
+    with pytest.raises(EngineFailed, match="ReadTimeout"):
         await several(handler).turn("c1", "m1", "你好", {})
     assert len(seen) == 1
 

@@ -109,7 +109,9 @@ class CasePage:
         return [
             act
             for act in ACTS
-            if act.name in self.view["actions"] and self.seat.may(act.permission) and act.shown(self.view)
+            if act.name in (*self.view["actions"], "note")
+            and self.seat.may(act.permission)
+            and act.shown(self.view)
         ]
 
     def _buttons(self, _: Any) -> None:
@@ -118,17 +120,22 @@ class CasePage:
             possible = self._possible()
             for act in (one for one in possible if one.group == "main"):
                 button(act.label, lambda act=act: self._ask(act), key=act.key, kind=act.kind)  # type: ignore[misc]
-            with ui.element("details").classes("more-acts"):
-                with ui.element("summary").classes("btn"):
-                    text("span", "更多")
-                with box("btns").style("margin-top:.5rem"):
-                    for act in (one for one in possible if one.group == "more"):
-                        button(act.label, lambda act=act: self._ask(act), key=act.key, kind=act.kind)  # type: ignore[misc]
+            more = button("更多", lambda: self._toggle(more))
+            more._props["aria-expanded"] = "false"
             button("打印", lambda: ui.run_javascript("window.print()"), key="p")
             pdf = ui.element("a").classes("btn")
             pdf._props["href"] = f"/api/v1/cases/{self.number}.pdf"
             with pdf:
                 text("span", "PDF（已遮盖）")
+            self.folded = box("btns more-acts")
+            with self.folded:
+                for act in (one for one in possible if one.group == "more"):
+                    button(act.label, lambda act=act: self._ask(act), key=act.key, kind=act.kind)  # type: ignore[misc]
+
+    def _toggle(self, more: ui.element) -> None:
+        self.folded.classes(toggle="open")
+        more._props["aria-expanded"] = str("open" in self.folded.classes).lower()
+        more.update()
 
     def _files(self, files: Any) -> None:
         self.files.clear()
@@ -166,7 +173,7 @@ class CasePage:
             values = {name: entry.value for name, entry in inputs.items()}
             return await self._do(act.permission, lambda do: act.run(do, values), act.label)
 
-        with self.dialogs, Ask(act.label, act.label, done, kind=act.kind or "primary") as ask:
+        with self.dialogs, Ask(act.label, act.label, done, kind=act.kind or "primary", once=True) as ask:
             if act.label == "回访":
                 text("p", "先报身份、说明来意；问清问题是否解决、是否满意。")
             if not act.asks:
@@ -221,7 +228,7 @@ class CasePage:
                 "更正",
             )
 
-        with self.dialogs, Ask("更正内容", "保存", done) as ask:
+        with self.dialogs, Ask("更正内容", "保存", done, once=True) as ask:
             if not self.unmasked:
                 text(
                     "p",

@@ -14,8 +14,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from bot import audit
 from bot.cases import dispatch, follow_ups, linking, supervision, workflow
 from bot.cases.receipts import parse_number
+from bot.crypto import mask_text
 from bot.desk.models import Note
 from bot.errors import HotlineError, Problem
 from bot.staff.models import Staff
@@ -54,7 +56,7 @@ class Doing:
 
 @dataclass(frozen=True)
 class Act:
-    """One act. `name` is the transition in `workflow.ACTIONS` that must be possible; `shown` narrows it further."""
+    """One act. `name` is the transition in `workflow.ACTIONS` that must be possible (a note always is); `shown` narrows it further."""
 
     name: str
     label: str
@@ -117,7 +119,12 @@ def _note(do: Doing, v: Values) -> None:
     if not body:
         raise HotlineError(Problem.EMPTY)
     workflow.locked(do.session, do.number)
-    do.session.add(Note(case_number=do.number, staff_id=do.staff.id, body=body[:2000], at=do.now))
+    do.session.add(
+        Note(
+            case_number=do.number, staff_id=do.staff.id, body=mask_text(body[:2000], phones=False), at=do.now
+        )
+    )
+    audit.record(do.session, do.actor, "case.note", f"case:{do.number}", now=do.now)
 
 
 def _assign(do: Doing, v: Values) -> None:
@@ -296,5 +303,5 @@ ACTS: tuple[Act, ...] = (
         "reopen", "重新办理", Permission.EDIT_CASE,
         lambda do, v: workflow.do_reopen(do.session, do.number, reason=v["reason"] or "", **do.more), (REASON,),
     ),
-    Act("note", "写备注", Permission.ANSWER, _note, (Entry("body", "备注，市民看不到", "long"),), key="n"),
+    Act("note", "写备注", Permission.EDIT_CASE, _note, (Entry("body", "备注，市民看不到", "long"),), key="n"),
 )  # fmt: skip

@@ -110,10 +110,11 @@ class TalkPage:
             self._insert(found[event.value])
             self.canned.set_value(None)
 
-    def _insert(self, words: str) -> None:
+    def _insert(self, words: str, edit: bool = False) -> None:
         before = (self.answer.value or "").rstrip()
-        self.answer.set_value(f"{before}\n{words}" if before else words)
-        focus(self.answer)
+        whole = f"{before}\n{words}" if before else words
+        self.answer.set_value(whole)
+        focus(self.answer, (len(whole) - len(words), len(whole)) if edit else None)
 
     def _dialogs(self) -> None:
         with Ask("显示完整号码", "显示", self._unmask) as self.ask_unmask:

@@ -25,14 +25,15 @@ PAUSE = 0.35  # seconds without a key before the copilot is asked
 
 
 class CopilotPanel:
-    """The panel. `insert` takes a sentence to say; `filled` takes a suggested case (电话登记)."""
+    """The panel. `insert` takes a sentence to say and whether it is to be edited first; `filled` takes a suggested case
+    and the words it was found in (电话登记)."""
 
     def __init__(
         self,
         seat: Seat,
         conversation_id: str | None,
         *,
-        insert: Callable[[str], None],
+        insert: Callable[[str, bool], None],
         filled: Callable[[dict[str, Any], str], None] | None = None,
         label: str = "市民说了什么（边听边打，或者粘贴）",
     ) -> None:
@@ -153,7 +154,12 @@ class CopilotPanel:
                 kind="primary",
                 name="采用助手的话",
             )
-            button("改一改", lambda: self._use("say", line, line["text"]), key="F8", name="放进答复框再改")
+            button(
+                "改一改",
+                lambda: self._use("say", line, line["text"], edit=True),
+                key="F8",
+                name="放进答复框再改",
+            )
             button("不用", lambda: self._drop("say", line), key="F9", kind="quiet", name="不用助手的话")
 
     def _row(self, kind: str, suggestion: dict[str, Any], words: str, reason: str) -> None:
@@ -163,9 +169,9 @@ class CopilotPanel:
                 text("p", reason, "why")
             button("采用", lambda: self._use(kind, suggestion, words))
 
-    def _use(self, kind: str, suggestion: dict[str, Any], words: str) -> None:
+    def _use(self, kind: str, suggestion: dict[str, Any], words: str, *, edit: bool = False) -> None:
         self._used[words] = {"kind": kind, "suggestion": suggestion}
-        self.insert(words)
+        self.insert(words, edit)
 
     async def _drop(self, kind: str, suggestion: dict[str, Any]) -> None:
         await self.record(kind, "dropped", suggestion)

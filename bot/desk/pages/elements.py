@@ -59,7 +59,8 @@ def button(
     element = ui.element("button").classes(f"btn {kind} {classes}")
     element._props["type"] = "button"
     if name:
-        element._props["aria-label"] = name
+        # Whoever speaks to the computer says what they read (WCAG 2.5.3).
+        element._props["aria-label"] = name if label in name else f"{label}：{name}"
     with element:
         text("span", label)
         if key:
@@ -98,17 +99,28 @@ def select(label: str, options: Any, value: Any = None, *, many: bool = False) -
     return element.props("outlined dense stack-label options-dense").classes("field")
 
 
-def focus(element: ui.element) -> None:
-    """Put the cursor into a field, once the browser has drawn what came with it."""
+def focus(element: ui.element, chosen: tuple[int, int] | None = None) -> None:
+    """Put the cursor into a field, once the browser has drawn what came with it; `chosen` marks characters."""
+    mark = f"field.setSelectionRange({chosen[0]}, {chosen[1]});" if chosen else ""
     # Quasar hands id and attributes on to the inner field.
-    ui.run_javascript(f"setTimeout(() => document.getElementById('{element.html_id}')?.focus(), 60)")
+    act = (
+        f"const field = document.getElementById('{element.html_id}'); if (field) {{ field.focus(); {mark} }}"
+    )
+    ui.run_javascript(f"setTimeout(() => {{ {act} }}, 60)")
 
 
 class Ask:
-    """A dialog that asks for something: fill it inside `with ask:`; `done` gets called by its main button."""
+    """A dialog that asks for something: fill it inside `with ask:`. Its main button calls `done`, which says whether the
+    dialog may close. `once`: it is thrown away when it closes."""
 
     def __init__(
-        self, title: str, action: str, done: Callable[[], Awaitable[bool]], *, kind: str = "primary"
+        self,
+        title: str,
+        action: str,
+        done: Callable[[], Awaitable[bool]],
+        *,
+        kind: str = "primary",
+        once: bool = False,
     ) -> None:
         self._dialog = ui.dialog().props(f'aria-label="{title}"')
         self._done = done
@@ -120,6 +132,8 @@ class Ask:
                 with ui.element("button").classes(f"btn {kind}").props("type=submit"):
                     text("span", action)
             form.on("submit.prevent", self._submit, [])
+        if once:
+            self._dialog.on("hide", self._dialog.delete)
 
     async def _submit(self) -> None:
         if await self._done():
@@ -150,11 +164,11 @@ class Rows(Generic[Item]):
     def __init__(
         self, container: ui.element, build: Callable[[Item], Callable[[Item], Any]], empty: str
     ) -> None:
-        self._container = container
-        self._build = build
-        self._rows: dict[str, tuple[ui.element, Callable[[Item], Any], Item]] = {}
         with container:
             self._empty = text("p", empty, "empty")
+            self._container = box("list", role="list")
+        self._build = build
+        self._rows: dict[str, tuple[ui.element, Callable[[Item], Any], Item]] = {}
 
     def show(self, items: Iterable[tuple[str, Item]]) -> None:
         """Show these items, by key, in this order."""
@@ -169,11 +183,11 @@ class Rows(Generic[Item]):
                     self._rows[key] = (row, change, item)
             else:
                 with self._container:
-                    row = box("row-slot")
+                    row = box("row-slot", role="listitem")
                     with row:
                         change = self._build(item)
                 self._rows[key] = (row, change, item)
-            # The first child is the line that says there is nothing.
-            if self._container.default_slot.children.index(row) != index + 1:
-                row.move(self._container, index + 1)
+            if self._container.default_slot.children.index(row) != index:
+                row.move(self._container, index)
         self._empty.set_visibility(not wanted)
+        self._container.set_visibility(bool(wanted))

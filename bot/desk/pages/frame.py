@@ -49,9 +49,8 @@ async def enter(request: Request, title: str, permission: Permission, *, here: s
     ui.add_head_html(HEAD)
     ui.colors(primary="#0b5cab", positive="#14603a", negative="#a61b1b", warning="#7a4b00")
     # Quasar draws the whole page as <main>; ours begins after the menu.
-    page = client.content.parent_slot
-    if page is not None:
-        page.parent._props["role"] = "presentation"
+    if (whole := client.content.parent_slot) is not None:
+        whole.parent.tag = "div"
     with box("desk") as outer:
         outer._props["data-now"] = desk.now().isoformat()
         seat = Seat(desk, request.state.staff, request.state.token, outer)
@@ -71,6 +70,7 @@ async def enter(request: Request, title: str, permission: Permission, *, here: s
             client.status_code = 403
             text("p", "您的岗位没有这项权限。需要时请联系管理员。", "empty")
             return None
+    seat.permission = permission
     return seat
 
 
@@ -103,7 +103,7 @@ def _strip(seat: Seat) -> None:
         duty = show("duty", picture=Picture()).classes("duty")
         help_button = button("快捷键", lambda: None, kind="quiet", key="?")
         help_button._props["data-help"] = "1"
-        sound = button("提示音", lambda: None, kind="quiet", name="提示音开关")
+        sound = button("提示音", lambda: None, kind="quiet")
         sound._props["data-sound"] = "1"
     notices = box("notices")
     calls = Rows(box("calls", role="alert"), lambda ringing: _call(seat, ringing), "")
@@ -158,9 +158,10 @@ def follow(seat: Seat, draw: Callable[[Picture], Any]) -> None:
         nonlocal seen
         if seen != board.version:
             seen = board.version
-            result = draw(board.picture)
-            if result is not None:
-                await result
+            with polite():
+                result = draw(board.picture)
+                if result is not None:
+                    await result
 
     ui.timer(TICK, look)
 

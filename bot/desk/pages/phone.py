@@ -139,7 +139,7 @@ class CaseForm:
             return select(shown, ["", *wording()["fields"]["injury"]["choices"]["any"]], value or "")
         return field(shown, value, long=name in LONG)
 
-    def _say(self, words: str) -> None:
+    def _say(self, words: str, edit: bool = False) -> None:
         say(f"请说：{words}")
 
     def _fill(self, case: dict[str, Any], words: str) -> None:

@@ -79,7 +79,7 @@ async def queue(request: Request) -> None:
 
 
 def _list(classes: str = "") -> ui.element:
-    return box(f"list {classes}", role="list")
+    return box(classes)
 
 
 def _line(to: str, classes: str = "") -> ui.element:
@@ -97,7 +97,7 @@ def _arrival(seat: Seat, arrival: Arrival) -> Callable[[Arrival], Any]:
         with polite():
             await claim_and_open(seat, conversation_id)
 
-    with box("line-with-act", role="listitem") as holder:
+    with box("line-with-act") as holder:
         with _line(f"/conversations/{conversation_id}") as row:
             content = show("waiting", w=arrival.waiting, last=arrival.last)
         button("接入", take, kind="primary", key="c", name="接入这个会话（没有选中时接入第一个）")
@@ -139,7 +139,7 @@ def _call_back(seat: Seat, call: Call) -> Callable[[Call], Any]:
             return True
         return False
 
-    with box("line-with-act", role="listitem"):
+    with box("line-with-act"):
         with _line(f"/conversations/{call.conversation_id}"):
             content = show("call_back", c=call, now=seat.desk.now())
         phone = text("b", "", "mono phone")

@@ -94,12 +94,14 @@ class Desk:
 
 @dataclass
 class Seat:
-    """One staff member at one page. `staff` is as of the page's opening; each change looks anew."""
+    """One staff member at one page. `staff` is as of the page's opening; each reading and each change looks anew whether
+    the log-in lives and the role still may: a page can stay open longer than a role."""
 
     desk: Desk
     staff: Staff
     token: str
     main: ui.element
+    permission: Permission | None = None  # what the page needs
 
     def may(self, permission: Permission) -> bool:
         """Whether to show something."""
@@ -119,11 +121,13 @@ class Seat:
         return staff
 
     async def read(self, work: Callable[[Session, datetime], Result]) -> Result:
-        """Look something up in a worker thread."""
+        """Look something up in a worker thread; raises LOG_IN_NEEDED or FORBIDDEN first."""
 
         def go() -> Result:
             with self.desk.readers() as session:
-                return work(session, self.desk.now())
+                now = self.desk.now()
+                self._checked(session, self.permission, now)
+                return work(session, now)
 
         return await asyncio.to_thread(go)
 

@@ -28,7 +28,10 @@ def waiting(room, person_wanted):
 
 
 def press(page, key):
-    """Press a shortcut once something on the page answers to it."""
+    """Press a shortcut once something on the page answers to it and no dialog keeps the keys to itself."""
+    page.wait_for_function(
+        "![...document.querySelectorAll('.q-dialog .ask')].some((e) => e.getClientRects().length)"
+    )
     page.locator(f'[data-key="{key}"]').first.wait_for(state="attached")
     page.keyboard.press(key)
 
@@ -176,7 +179,7 @@ def test_hand_back_queue_transfer_close(room, browse, waiting):
     other.get_by_role("region", name="我的会话").get_by_role("link").click()
     other.get_by_role("button", name="结束服务").click()
     other.get_by_role("button", name="结束", exact=True).click()
-    expect(other.get_by_text("机器人接待")).to_be_visible()
+    expect(other.get_by_text("机器人接待", exact=True)).to_be_visible()
     assert "打个分" in waiting.log()[-1]["text"]
     assert actions(room, "conversation.") == [
         "conversation.claim", "conversation.release", "conversation.claim",

@@ -47,7 +47,10 @@ def confirm(page, name):
 
 
 def press(page, key):
-    """Press a shortcut once something on the page answers to it."""
+    """Press a shortcut once something on the page answers to it and no dialog keeps the keys to itself."""
+    page.wait_for_function(
+        "![...document.querySelectorAll('.q-dialog .ask')].some((e) => e.getClientRects().length)"
+    )
     page.locator(f'[data-key="{key}"]').first.wait_for(state="attached")
     page.keyboard.press(key)
 
@@ -321,9 +324,9 @@ def test_review_labels_and_dismisses(room, browse):
     assert room.read(lambda s: s.query(Review).one().act) == "oos"
     choose(page, "措施", re.compile("第2条"))
     page.keyboard.press("Escape")
-    choose(page, "问的是", re.compile("."))
+    choose(page, "问的是", re.compile("条件"))
     row.get_by_role("button", name="保存标注").click()
-    expect(page.get_by_text("已标注。").last).to_be_visible()
+    expect(row).to_have_count(0)
     assert room.read(lambda s: s.query(Review).one().measures) == [2]
 
 

@@ -70,7 +70,7 @@
   // Keys. A letter works outside of text fields, a function key everywhere; an open dialog keeps the keys to itself.
   const drawn = (element) => element.getClientRects().length > 0 && !element.disabled;
   // What lies folded away under 更多 answers to its key as well.
-  const visible = (element) => drawn(element) || (!element.disabled && !!element.closest('details.more-acts:not([open])'));
+  const visible = (element) => drawn(element) || (!element.disabled && !!element.closest('.more-acts:not(.open)'));
   const typing = (element) => element && (element.isContentEditable || /^(TEXTAREA|SELECT)$/.test(element.tagName)
     || (element.tagName === 'INPUT' && !/^(button|checkbox|radio|submit)$/.test(element.type)));
   const scope = () => [...document.querySelectorAll('.q-dialog .ask')].filter(drawn).pop() || document;
