@@ -4,6 +4,7 @@ for the documentation when HOTLINE_TEST_PICTURES names a folder."""
 import os
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.desk.pages import scene
@@ -57,3 +58,44 @@ def test_every_page(room, browse):
                 suffix = "" if width == 1280 else "-phone"
                 page.screenshot(path=Path(PICTURES) / f"desk-{name}{suffix}.png")
     assert not wrong, wrong
+
+
+def test_no_page_or_file_of_a_page_answers_without_log_in(room):
+    from nicegui.client import Client
+    from starlette.routing import Mount, Route
+
+    from bot.desk.pages import PAGES as MODULES
+
+    paths = set(Client.page_routes.values())
+    assert len(paths) >= len(MODULES)
+    from nicegui import core
+
+    for route in [*room.app.routes, *core.app.routes]:
+        if (
+            isinstance(route, Route | Mount)
+            and route.path
+            and route.path not in ("/login", "/login.css", "/healthz")
+        ):
+            paths.add(route.path.replace("{", "").replace("}", "").replace(":path", ""))
+    with httpx.Client(base_url=room.url, trust_env=False) as client:
+        for path in sorted(paths):
+            response = client.get(path, headers={"Accept": "text/html"})
+            assert response.status_code in (303, 401), f"{path}: {response.status_code}"
+            assert response.status_code == 401 or response.headers["location"].startswith("/login"), path
+        polled = client.get("/_nicegui_ws/socket.io/?EIO=4&transport=polling")
+        assert polled.status_code in (303, 401)
+
+
+LINE = """(url) => new Promise((done) => {
+    const line = new WebSocket(url);
+    line.onopen = () => done('open');
+    line.onclose = () => done('closed');
+})"""
+
+
+def test_a_line_is_refused_without_log_in(room, browse):
+    page = browse(room.agent)
+    url = f"{room.url.replace('http', 'ws')}/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+    assert page.evaluate(LINE, url) == "open"
+    page.context.clear_cookies()
+    assert page.evaluate(LINE, url) == "closed"
