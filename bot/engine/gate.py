@@ -94,6 +94,7 @@ class Part:
     measures: dict[int, float]
     denied: bool
     asks: bool = True
+    adds: bool = False  # it begins a second matter: 另外…
 
 
 @dataclass(frozen=True)
@@ -371,10 +372,12 @@ class Gate:
         if denied and not affirmed:
             kept = chosen
         for part in affirmed:
-            if not part.asks:
+            if not part.asks and not part.adds:
                 continue
             number, p = max(part.measures.items(), key=lambda pair: pair[1], default=(0, 0.0))
             clear = p >= limits.part and part.act == "policy" and part.score >= limits.part
+            # 另外… says itself that it is another matter, so less is enough; alone it might be asked back.
+            clear = clear or (part.adds and p >= limits.answer and part.act in ("policy", "ambiguous"))
             if clear and number not in kept and scores.measures[number] >= limits.echo:
                 kept.append(number)
         return tuple(kept[:4]) or tuple(chosen)

@@ -14,7 +14,7 @@ from bot.engine.gate import Part, Scores
 from bot.engine.linear import Heads, Margins, OneOf
 from bot.engine.models import MEASURES, Acts, Given, Measures, Parts
 from bot.engine.neighbours import Neighbours
-from bot.engine.segments import asks, denied, split
+from bot.engine.segments import adds, asks, bare, denied, split
 from bot.engine.vectors import Vectorizer
 
 FOLDS = 3  # More learn no better and train longer.
@@ -99,7 +99,8 @@ class Reader:
     def understand(self, text: str, cut: Callable[[str], list[str]]) -> tuple[Scores, np.ndarray]:
         """Everything about one normalised message, and its margins for `topic`; `cut` makes the tokens."""
         segments = split(text)
-        return self.read(self.rows([text, *segments], [cut(text), *map(cut, segments)]), segments)
+        read = [text, *map(bare, segments)]
+        return self.read(self.rows(read, [cut(one) for one in read]), segments)
 
     def topic(self, margins: np.ndarray, act: str) -> str:
         """The likeliest topic inside `act`, or empty; `margins` are those of `understand`."""
@@ -137,6 +138,7 @@ class Reader:
                     dict(zip(MEASURES, measures[i])),
                     denied(segment),
                     asks(segment),
+                    adds(segment),
                 )
                 for i, segment in enumerate(segments, 1)
             ),

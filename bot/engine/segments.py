@@ -11,7 +11,12 @@ import re
 LEAST = 4  # Characters; shorter parts (嗯, 你好) say nothing about a measure.
 MOST = 6  # Parts that are read; a long story is told in more, but asks in few.
 
-_BREAK = re.compile(r"[,，。.;；?？!！\n]+|(?<=.)(?=另外|再问|还想问|顺便|还有就是)|[、](?=.{4})")
+_BREAK = re.compile(r"[,，。.;；?？!！\n]+|(?<=.)(?=另外|再问|再一个|还想问|顺便|还有(?:就是|个事|一件|件事|我|俺|咱))|[、](?=.{4})")
+# What begins a second matter. 还有啥, 还有别的吗 ask for more of the same.
+_ADDS = re.compile(
+    r"^(还有(就是|一?个事|一?件事)?|另外(一?件事|一?个事|还)?|再(问一?下?|一个|就是|有)|还想(问|打听)一?下?|顺便(问)?一?下?|"
+    r"第二(个|件)?事?|其次|二来|对了)(?!啥|什么|哪|别的|其他|没|吗)"
+)
 # 不是A…, 不问A…, 别跟我说A…, 跟A没关系: the part names what is not meant.
 _DENIED = re.compile(
     r"^(我|我们|俺们?|咱们?|这|那)?(可)?(说|问|要|找|想问|想办|想要|打听)?的?(可|并|又|都)?"
@@ -38,3 +43,13 @@ def asks(part: str) -> bool:
 def denied(part: str) -> bool:
     """Whether a part names what is not meant."""
     return bool(_DENIED.search(part))
+
+
+def adds(part: str) -> bool:
+    """Whether a part begins a second matter (另外…, 还有就是…, 第二…)."""
+    return bool(_ADDS.match(part)) and len(bare(part)) >= LEAST
+
+
+def bare(part: str) -> str:
+    """A part without the words that begin a second matter: what it would be as a message of its own."""
+    return _ADDS.sub("", part, count=1)

@@ -287,3 +287,25 @@ def test_a_near_miss_that_names_none_or_is_surely_out_of_scope_is_declined() -> 
 def test_a_question_read_half_as_a_follow_up_is_answered_when_it_names_its_measure() -> None:
     some = scores("policy", 0.3, {11: 0.97}, acts={"followup": 0.69})
     assert decide("在哪儿下单送检", some).measures == (11,)
+
+
+# -- a second matter that says it is one -----------------------------------------------------------
+
+
+def with_second(act: str, score: float, p: float, *, adds: bool) -> Scores:
+    """Measure 9 clearly, and a part that names measure 8 less clearly than `part` asks for."""
+    some = Part(act, score, {8: p}, False, True, adds)
+    return scores("policy", measures={9: 0.99, 8: 0.1}, parts=(some,))
+
+
+def test_a_second_matter_that_says_so_needs_less() -> None:
+    text = "梯子保养能少来几趟吗，另外三C证到日子了"
+    assert decide(text, with_second("ambiguous", 0.5, 0.6, adds=True)).measures == (9, 8)
+    assert decide(text, with_second("policy", 0.6, 0.6, adds=True)).measures == (9, 8)
+
+
+def test_but_not_anything() -> None:
+    text = "梯子保养能少来几趟吗，另外我想唠唠"
+    assert decide(text, with_second("policy", 0.6, 0.6, adds=False)).measures == (9,)
+    assert decide(text, with_second("policy", 0.6, 0.4, adds=True)).measures == (9,)
+    assert decide(text, with_second("oos", 0.6, 0.6, adds=True)).measures == (9,)

@@ -86,6 +86,7 @@ def mount(app: FastAPI) -> None:
         tailwind=False,
         show_welcome_message=False,
         reconnect_timeout=10.0,
+        binding_refresh_interval=None,  # nothing is bound: pages say what changes
     )
     _watch(app, desk)
 

@@ -16,10 +16,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import uvicorn
-from argon2 import PasswordHasher
 
 from bot.desk.app import create_desk_app
-from bot.staff import accounts, passwords
+from bot.staff import accounts
 from bot.staff.models import Role, Staff
 from tests.harness import Hotline
 
@@ -30,15 +29,6 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 NAMES = {Role.AGENT: "王敏", Role.LEAD: "李强", Role.ADMIN: "赵静"}
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch):
-    """Argon2 at its smallest: a test that logs in is no benchmark."""
-    monkeypatch.setattr(passwords, "HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    passwords._decoy.cache_clear()
-    yield
-    passwords._decoy.cache_clear()
 
 
 def forget_nicegui():
@@ -223,9 +213,10 @@ def room(make_room):
     return make_room()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Debian's Chromium."""
+    """Debian's Chromium. Not for the session: while Playwright runs, its loop is the thread's, and no asynchronous test of
+    another module could have its own."""
     if not shutil.which(CHROMIUM):
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium fonts-noto-cjk")
     from playwright.sync_api import sync_playwright
