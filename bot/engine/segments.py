@@ -11,7 +11,9 @@ import re
 LEAST = 4  # Characters; shorter parts (嗯, 你好) say nothing about a measure.
 MOST = 6  # Parts that are read; a long story is told in more, but asks in few.
 
-_BREAK = re.compile(r"[,，。.;；?？!！\n]+|(?<=.)(?=另外|再问|再一个|还想问|顺便|还有(?:就是|个事|一件|件事|我|俺|咱))|[、](?=.{4})")
+_BREAK = re.compile(
+    r"[,，。.;；?？!！\n]+|(?<=.)(?=另外|再问|再一个|还想问|顺便|还有(?:就是|个事|一件|件事|我|俺|咱))|[、](?=.{4})"
+)
 # What begins a second matter. 还有啥, 还有别的吗 ask for more of the same.
 _ADDS = re.compile(
     r"^(还有(就是|一?个事|一?件事)?|另外(一?件事|一?个事|还)?|再(问一?下?|一个|就是|有)|还想(问|打听)一?下?|顺便(问)?一?下?|"

@@ -98,9 +98,7 @@ def cases(room):
         dispatch.do_dispatch(
             session, number, lead="计量", opinion="请现场检查计量器具。", now=now - 3 * day, **agent
         )
-        dispatch.do_answer(
-            session, number, result="已责令更换电子秤并检定，经营者已整改。", now=now - day, **agent
-        ) if False else dispatch.do_accept(session, number, now=now - 2 * day, **agent)
+        dispatch.do_accept(session, number, now=now - 2 * day, **agent)
         dispatch.do_answer(
             session, number, result="已责令更换电子秤并检定，经营者已整改。", now=now - day, **agent
         )

@@ -102,23 +102,23 @@ def test_emergencies_stand_first(room, browse, waiting):
 
 def test_two_agents_claim_and_the_other_sees_who(room, browse, waiting):
     colleague = room.colleague("liu", "刘洋")
-    first, second = browse(room.agent), browse(colleague, f"/conversations/{waiting.id}")
-    expect(first.locator(".queue-list .line")).to_have_count(1)
-    # The second one's page is held back, so that both press for the same open hand-over.
-    button = second.get_by_role("button", name="接入")
-    expect(button).to_be_visible()
-    second.evaluate("document.querySelector('.talk-main .btn.primary').dataset.keep = 1")
-    room.write(lambda s: None)
-    with room.sessions.begin() as session:
-        from bot.conversations import ownership
-
-        ownership.claim(session, waiting.id, room.agent, now=room.clock())
-        second.evaluate("document.querySelector('.talk-main .btn.primary[data-keep]').click()")
-        second.wait_for_timeout(300)
-    expect(second.get_by_text("这个会话已由王敏接入。")).to_be_visible()
-    expect(second.get_by_text("王敏接待中")).to_be_visible()
-    expect(first.get_by_text("现在没有人等待。")).to_be_visible()
-    assert room.read(lambda s: s.get(Conversation, waiting.id).owner_name) == "王敏"
+    path = f"/conversations/{waiting.id}"
+    pages = {"王敏": browse(room.agent, path), "刘洋": browse(colleague, path)}
+    watching = browse(room.lead)
+    for page in pages.values():
+        expect(page.get_by_role("button", name="接入")).to_be_visible()
+    expect(watching.locator(".queue-list .line")).to_have_count(1)
+    for page in pages.values():
+        # At once: neither page has heard of the other's claim yet.
+        page.evaluate("document.querySelector('.talk-main [data-key=c]').click()")
+    expect(watching.get_by_text("现在没有人等待。")).to_be_visible()
+    winner = room.read(lambda s: s.get(Conversation, waiting.id).owner_name)
+    loser = next(name for name in pages if name != winner)
+    expect(pages[winner].get_by_text("我在接待")).to_be_visible()
+    expect(pages[loser].get_by_text(f"这个会话已由{winner}接入。")).to_be_visible()
+    expect(pages[loser].get_by_text(f"{winner}接待中")).to_be_visible()
+    expect(pages[loser].get_by_label("答复市民", exact=False)).to_be_hidden()
+    assert actions(room, "conversation.claim") == ["conversation.claim"]
 
 
 def test_relay_both_ways(room, browse, waiting):
@@ -164,11 +164,15 @@ def test_hand_back_queue_transfer_close(room, browse, waiting):
     page = browse(room.agent, f"/conversations/{waiting.id}")
     press(page, "c")
     expect(page.get_by_text("我在接待")).to_be_visible()
+    # The cursor comes into the answer box by itself; a letter pressed before Esc would be typed there.
+    expect(page.get_by_label("答复市民", exact=False)).to_be_focused()
     page.keyboard.press("Escape")
     press(page, "u")
     expect(page.get_by_text("等待接入", exact=True).last).to_be_visible()
     press(page, "c")
     expect(page.get_by_text("我在接待")).to_be_visible()
+    # The cursor comes into the answer box by itself; a letter pressed before Esc would be typed there.
+    expect(page.get_by_label("答复市民", exact=False)).to_be_focused()
     page.keyboard.press("Escape")
     press(page, "t")
     page.get_by_role("combobox", name="同事").click()
