@@ -7,6 +7,8 @@ from sqlalchemy import select
 
 from bot.audit import AuditEntry
 from bot.conversations.models import Conversation
+from bot.desk import conversations_api
+from bot.settings import ROOT
 from bot.staff import accounts
 from bot.staff.models import Role
 from tests.desk.conftest import PASSWORD
@@ -146,3 +148,10 @@ async def test_bad_words_are_refused(desk, waiting):
         answer = await agent.post(path(waiting, "staff-messages"), json=body)
         assert answer.json()["error"]["code"] == code
     assert [m for m in await waiting.log() if m["author"] == "staff"] == []
+
+
+def test_every_call_is_in_the_document():
+    told = (ROOT / "docs" / "desk.md").read_text("utf-8")
+    for route in conversations_api.router.routes:
+        for method in route.methods:
+            assert f"`{method} {route.path}`" in told
