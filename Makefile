@@ -67,7 +67,8 @@ test-engine: .stamps/engine ## tests of the graph components, in the engine's en
 
 test-browser: .stamps/service ## widget and desk in a browser, on a scripted engine
 	$(PY) -m bot.widget_build
-	$(PY) -m pytest tests/browser tests/desk/pages --ignore=tests/browser/real --timeout=300
+	$(PY) -m pytest tests/browser --ignore=tests/browser/real --timeout=300
+	$(PY) -m pytest tests/desk/pages --timeout=300
 
 test-fuzz: .stamps/service ## 2,000 cases at each door
 	$(PY) -m pytest tests/fuzz --timeout=900
