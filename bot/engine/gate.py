@@ -26,7 +26,7 @@ class Thresholds:
     """All probabilities between 0 and 1."""
 
     answer: float = 0.5  # a measure at or above is answered
-    both: float = 0.55  # act times measure under which a lone measure is asked back instead of answered
+    both: float = 0.42  # act times measure under which a lone measure is asked back instead of answered
     ahead: float = 0.4  # act times measure from which a measure under `answer`, but far ahead, is answered
     near: float = 0.25  # cosine under which a message is like no example …
     unlike: float = 0.8  # … and then needs a measure this sure
