@@ -49,5 +49,7 @@ def test_no_fewer_than_the_labels_need_and_no_more_than_there_are(
 
 def test_what_is_written_reads_back_with_its_marks(examples: list[Example], tmp_path: Path) -> None:
     assert write(tmp_path, 1200) == 1200
-    assert distinct(read(tmp_path)) == choose(examples, 1200)
+    # Blocks of one file that have the same marks are written as one, so only the order may differ.
+    found = sorted(distinct(read(tmp_path)), key=lambda example: example.text)
+    assert found == sorted(choose(examples, 1200), key=lambda example: example.text)
     assert (tmp_path / "rules.yml").exists()
