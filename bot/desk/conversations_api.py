@@ -5,10 +5,8 @@ Every call that changes something, and every look at unmasked words, is in the a
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,12 +20,12 @@ from bot.conversations.models import CallBack, Conversation, Message
 from bot.crypto import mask_phone, mask_text
 from bot.desk.auth import CurrentStaff, requires
 from bot.desk.models import Note
+from bot.desk.work import read, write
 from bot.errors import HotlineError, Problem
 from bot.staff.models import Staff
 from bot.staff.permissions import Permission, may
 
 router = APIRouter(prefix="/api/v1", tags=["desk: conversations"])
-Result = TypeVar("Result")
 MAX_CHARACTERS = 2000
 Claimer = Annotated[Staff, requires(Permission.CLAIM)]
 Answerer = Annotated[Staff, requires(Permission.ANSWER)]
@@ -74,26 +72,6 @@ def local(at: datetime | None) -> str | None:
     return at.astimezone(log.SHANGHAI).isoformat(timespec="seconds") if at else None
 
 
-async def _write(request: Request, work: Callable[[Session, datetime], Result]) -> Result:
-    state = request.app.state
-
-    def go() -> Result:
-        with state.sessions.begin() as session:
-            return work(session, state.now())
-
-    return await asyncio.to_thread(go)
-
-
-async def _read(request: Request, work: Callable[[Session, datetime], Result]) -> Result:
-    state = request.app.state
-
-    def go() -> Result:
-        with state.readers() as session:
-            return work(session, state.now())
-
-    return await asyncio.to_thread(go)
-
-
 def summary(conversation: Conversation) -> dict[str, Any]:
     """A conversation as lists show it."""
     return {
@@ -136,7 +114,7 @@ async def queue(request: Request, staff: CurrentStaff) -> dict[str, Any]:
         mine = [summary(c) for c in ownership.mine(session, staff)]
         return {"waiting": waiting, "mine": mine, "call_backs": call_backs}
 
-    return await _read(request, work)
+    return await read(request, work)
 
 
 def _audited(
@@ -161,7 +139,7 @@ async def claim(request: Request, conversation_id: str, staff: Claimer) -> dict[
         _audited(session, staff, "claim", conversation_id, now)
         return summary(conversation)
 
-    return await _write(request, work)
+    return await write(request, work)
 
 
 @router.post("/conversations/{conversation_id}/release")
@@ -176,7 +154,7 @@ async def release(
         _audited(session, staff, "release", conversation_id, now, to=to)
         return summary(conversation)
 
-    return await _write(request, work)
+    return await write(request, work)
 
 
 @router.post("/conversations/{conversation_id}/close")
@@ -188,7 +166,7 @@ async def close(request: Request, conversation_id: str, staff: Claimer) -> dict[
         _audited(session, staff, "close", conversation_id, now)
         return summary(conversation)
 
-    return await _write(request, work)
+    return await write(request, work)
 
 
 @router.post("/conversations/{conversation_id}/transfer")
@@ -205,7 +183,7 @@ async def transfer(
         _audited(session, staff, "transfer", conversation_id, now, to=to.username)
         return summary(conversation)
 
-    return await _write(request, work)
+    return await write(request, work)
 
 
 @router.post("/conversations/{conversation_id}/staff-messages", status_code=201)
@@ -221,13 +199,13 @@ async def say(request: Request, conversation_id: str, staff: Answerer, body: Say
         )
         return {"message": log.as_json(message)}
 
-    return await _write(request, work)
+    return await write(request, work)
 
 
 @router.post("/conversations/{conversation_id}/typing", status_code=204)
 async def typing(request: Request, conversation_id: str, staff: Answerer) -> Response:
     """Show the citizen that an answer is being written; call it every few seconds while keys are pressed."""
-    await _write(request, lambda session, now: ownership.typing(session, conversation_id, staff, now=now))
+    await write(request, lambda session, now: ownership.typing(session, conversation_id, staff, now=now))
     return Response(status_code=204)
 
 
@@ -271,7 +249,7 @@ async def read_log(
             _audited(session, staff, "unmask", conversation_id, now, reason=unmask)
         return view(session, conversation, after, unmask=bool(unmask))
 
-    return await (_write if unmask else _read)(request, work)
+    return await (write if unmask else read)(request, work)
 
 
 def view(session: Session, conversation: Conversation, after: int = 0, *, unmask: bool) -> dict[str, Any]:
@@ -320,7 +298,7 @@ async def add_note(
         session.flush()
         return {"id": note.id, "by": staff.name, "at": local(now), "body": note.body}
 
-    return await _write(request, work)
+    return await write(request, work)
 
 
 @router.get("/call-backs/{call_back_id}/phone")
@@ -336,7 +314,7 @@ async def call_back_phone(request: Request, call_back_id: str, staff: Answerer) 
         _audited(session, staff, "call_back_phone", row.conversation_id, now)
         return {"phone": row.phone}
 
-    return await _write(request, work)
+    return await write(request, work)
 
 
 @router.post("/call-backs/{call_back_id}")
@@ -354,4 +332,4 @@ async def finish_call_back(
         _audited(session, staff, "call_back", row.conversation_id, now, given_up=body.given_up)
         return {"id": row.id, "state": row.state}
 
-    return await _write(request, work)
+    return await write(request, work)
