@@ -60,6 +60,10 @@ class TurnInput(InputChannel):
                 for key in ("conversation_id", "message_id", "text")
             ):
                 return response.json({"error": "malformed"}, status=400)
+            # The gateway's id of the citizen's call: one `grep` finds it in all logs.
+            logger.info(
+                "turn %s request %s", body["conversation_id"], request.headers.get("x-request-id", "-")
+            )
             context = body.get("context") if isinstance(body.get("context"), dict) else {}
             if context.get("read_only") is True:
                 return await _read(request.app.ctx.agent.processor, body, context)

@@ -168,7 +168,7 @@ class ReadingClassifier(GraphComponent):
         if reader is None or not message.get(TEXT):
             return
         text = message.get(TEXT)
-        scores, margins = reader.understand(text, jieba.lcut)
+        scores, margins = reader.understand(text, jieba.lcut, _tokens(message) or None)
         metadata = message.get("metadata")
         context = Context.read(metadata.get("context") if isinstance(metadata, dict) else None)
         decision = self.gate.decide("" if text == "?" and message.get(RAW) != "?" else text, scores, context)

@@ -96,11 +96,17 @@ class Reader:
         """The features of normalised sentences, len(texts) × features."""
         return self.vectorizer.transform(texts, tokens)
 
-    def understand(self, text: str, cut: Callable[[str], list[str]]) -> tuple[Scores, np.ndarray]:
-        """Everything about one normalised message, and its margins for `topic`; `cut` makes the tokens."""
+    def understand(
+        self, text: str, cut: Callable[[str], list[str]], tokens: Sequence[str] | None = None
+    ) -> tuple[Scores, np.ndarray]:
+        """Everything about one normalised message, and its margins for `topic`.
+
+        `cut` makes the tokens of its segments, and its own unless they are given.
+        """
         segments = split(text)
-        read = [text, *map(bare, segments)]
-        return self.read(self.rows(read, [cut(one) for one in read]), segments)
+        parts = [bare(segment) for segment in segments]
+        cuts = [cut(text) if tokens is None else tokens, *map(cut, parts)]
+        return self.read(self.rows([text, *parts], cuts), segments)
 
     def topic(self, margins: np.ndarray, act: str) -> str:
         """The likeliest topic inside `act`, or empty; `margins` are those of `understand`."""

@@ -1,6 +1,6 @@
 """`rasa` with this project's settings: `python -m bot.engine.serve run …` in the engine's environment.
 
-Keeps jieba's cache out of the shared temporary folder and Rasa's imports out of `PATH`.
+Keeps jieba's cache out of the shared temporary folder and Rasa's imports out of `PATH`; runs Rasa's graph by a plan.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ def main() -> None:
     leave_out_jax()
     sys.path.insert(0, "")
     from rasa.__main__ import main as rasa
+
+    from bot.engine.runner import install
+
+    install()
 
     sys.argv[0] = "rasa"
     rasa()

@@ -74,11 +74,8 @@ class Vectorizer:
         ends = [0]  # of the blocks of the rows, three a row
         for text, some in zip(texts, tokens):
             for columns, view in zip(self.columns, _views(text, some)):
-                found: dict[int, int] = {}
-                for gram in view:
-                    column = columns.get(gram)
-                    if column is not None:
-                        found[column] = found.get(column, 0) + 1
+                found = Counter(map(columns.get, view))
+                found.pop(None, None)  # what no example has
                 indices += found
                 counts += found.values()
                 ends.append(len(indices))
