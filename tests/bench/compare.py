@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.evaluation.samples import EvaluationError
-from bot.processes import SetupError
+from bot.processes import ENGINE_BIN, SetupError
 from bot.settings import ROOT
 from tests.bench import machine
 from tests.bench.findings import report, rows
@@ -67,7 +68,9 @@ def _write(table: list[Row], whole: dict[str, Any], record: str) -> None:
     for folder, name in [(HOME, "last"), *([(DOCS, record)] if record else [])]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        (folder / f"{name}.md").write_text(document(whole, table), "utf-8")
+        (folder / f"{name}.md").write_text(document(whole, table, name), "utf-8")
+        drawing = [str(ENGINE_BIN / "python"), "-m", "tests.bench.plots", str(folder / f"{name}.json")]
+        subprocess.run(drawing, cwd=ROOT, check=True)
 
 
 def main(

@@ -25,6 +25,7 @@ THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
 FIRST = "电梯维保能延长吗"
 QUESTIONS = 40  # different policy questions to time turns with
 FEWEST = 8
+AT_ONCE = (1, 8, 64)  # people talking at once, for the throughput
 
 
 @dataclass
@@ -172,7 +173,7 @@ async def _time(found: Measured, plan: Plan, instances: Sequence[Instance], read
         found.turn_cpu = _each(before, _cpu(instances), turns)
         found.say(f"one conversation of {plan.late} turns, at most {plan.cap:.0f} s")
         found.long = await timing.long_conversation(talks, questions, plan)
-        for at_once in (1, 8):
+        for at_once in AT_ONCE:
             found.say(f"throughput, {at_once} at once")
             found.rate[at_once] = await timing.throughput(talks, questions, plan, at_once)
     finally:

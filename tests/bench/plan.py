@@ -21,7 +21,7 @@ class Plan:
     parses: int = 200  # of each
     early: int = 5  # the early turn of a conversation that is timed …
     middle: int = 100  # … one on the way …
-    late: int = 300  # … and the late one
+    late: int = 400  # … and the late one
     early_conversations: int = 20
     around: int = 20  # late turns that are timed: `late` is the middle of them
     rounds: int = 3  # of throughput
@@ -40,7 +40,7 @@ def short(epochs: int) -> Plan:
 def sampled(count: int, epochs: int) -> Plan:
     """Half an hour: both bots learn all their epochs, from the same part of the examples."""
     return Plan(
-        epochs=epochs, ted_epochs=100, sample=count, trainings=2, starts=2, parses=200, late=400, rounds=2,
+        epochs=epochs, ted_epochs=100, sample=count, trainings=2, starts=2, parses=200, rounds=2,
         seconds=8.0, cap=400.0,
     )  # fmt: skip
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Unit = Literal["s", "ms", "MB", "/s", "%"]
-DIGITS: dict[str, int] = {"s": 1, "ms": 1, "MB": 0, "/s": 1, "%": 1}
+Unit = Literal["s", "ms", "MB", "/s", "%", "×"]
+DIGITS: dict[str, int] = {"s": 1, "ms": 1, "MB": 0, "/s": 1, "%": 1, "×": 2}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Row:
             return ""
         if self.unit == "%":
             return f"{self.ours - self.stock:+.1f} points"
-        if self.factor is None:
+        if self.factor is None or self.unit == "×":
             return ""
         if self.unit == "MB":
             return f"{1 / self.factor:.2f} of it"
@@ -100,8 +100,14 @@ def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
 
 
-def document(report: dict[str, Any], rows: Sequence[Row]) -> str:
-    """`latest.md` or `sample.md`: the table, the growth of a turn, the thresholds, and how it was measured."""
+PICTURES = ("parse", "throughput", "length", "start", "memory")  # of tests/bench/plots.py
+
+
+def document(report: dict[str, Any], rows: Sequence[Row], name: str) -> str:
+    """`latest.md` or `sample.md`: the table, the pictures, the growth of a turn, the thresholds, how it was measured.
+
+    `name` is the report's, under which its pictures lie beside it.
+    """
     machine = report["machine"]
     parts = [
         "# Beside the stock Rasa pipeline",
@@ -113,6 +119,8 @@ def document(report: dict[str, Any], rows: Sequence[Row]) -> str:
         "What stands behind each row: [README.md](README.md). Written by `--record`, never by hand.",
         "",
         markdown(head(report["learned"]), [cells(row) for row in rows]),
+        "",
+        *(f"![{picture}]({name}-{picture}.svg)" for picture in PICTURES),
         "",
     ]
     if growth := report.get("turn_by_length"):

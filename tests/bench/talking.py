@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, Protocol
 
-import httpx
+import aiohttp
 
 from tests.bench.instances import OurReading, Ours, Stock
 from tests.bench.plan import BenchError
@@ -39,14 +39,29 @@ class Talk(Protocol):
         ...
 
 
-def _client(url: str, **more: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, trust_env=False, timeout=TIMEOUT, **more)
+class Client:
+    """Requests to one server. aiohttp, because it shares the cores with what is measured and takes the least of them."""
 
+    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
+        self.url = url
+        self.session = aiohttp.ClientSession(
+            headers=headers,
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+        )
 
-def _body(response: httpx.Response, wanted: int = 200) -> Any:
-    if response.status_code != wanted:
-        raise BenchError(f"{response.request.url} answered {response.status_code}: {response.text[:300]}")
-    return response.json()
+    async def post(
+        self, path: str, body: dict[str, Any], wanted: int = 200, headers: dict[str, str] | None = None
+    ) -> Any:
+        """The answer's JSON; raises `BenchError` for any status but the `wanted` one."""
+        async with self.session.post(self.url + path, json=body, headers=headers) as response:
+            if response.status != wanted:
+                raise BenchError(f"{path} answered {response.status}: {(await response.text())[:300]}")
+            return await response.json()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.session.close()
 
 
 class TalkToOurs:
@@ -55,13 +70,13 @@ class TalkToOurs:
     name = "ours"
 
     def __init__(self, instance: Ours, reading: OurReading | None = None) -> None:
-        self.reading = _client(reading.url) if reading else None
-        self.public = _client(instance.url)
-        self.engine = _client(instance.engine_url, headers={"X-Hotline-Token": instance.engine_token()})
+        self.reading = Client(reading.url) if reading else None
+        self.public = Client(instance.url)
+        self.engine = Client(instance.engine_url, {"X-Hotline-Token": instance.engine_token()})
 
     async def open(self) -> tuple[str, dict[str, str]]:
         """Path of the messages and the headers that open it."""
-        body = _body(await self.public.post("/api/v1/conversations", json={"channel": "widget"}), 201)
+        body = await self.public.post("/api/v1/conversations", {"channel": "widget"}, wanted=201)
         path = f"/api/v1/conversations/{body['conversation_id']}/messages"
         return path, {"Authorization": f"Bearer {body['token']}"}
 
@@ -69,7 +84,7 @@ class TalkToOurs:
         """Stored, understood, composed, stored again: the whole turn."""
         path, headers = conversation
         message = {"client_message_id": str(uuid.uuid4()), "text": text}
-        replies = _body(await self.public.post(path, json=message, headers=headers))["replies"]
+        replies = (await self.public.post(path, message, headers=headers))["replies"]
         if not replies:
             raise BenchError(f"No reply to “{text}”.")
         return any((reply.get("answer") or {}).get("kind") == "policy" for reply in replies)
@@ -77,13 +92,13 @@ class TalkToOurs:
     async def parse(self, text: str) -> None:
         """Understanding alone, by Rasa's own route."""
         assert self.reading is not None
-        if not _body(await self.reading.post("/model/parse", json={"text": text})).get("reading"):
+        if not (await self.reading.post("/model/parse", {"text": text})).get("reading"):
             raise BenchError(f"No reading of “{text}”.")
 
     async def decide(self, text: str) -> None:
         """The engine's turn route."""
         turn = {"conversation_id": str(uuid.uuid4()), "message_id": str(uuid.uuid4()), "text": text}
-        body = _body(await self.engine.post("/webhooks/turn/webhook", json=turn))
+        body = await self.engine.post("/webhooks/turn/webhook", turn)
         if not body.get("reading"):
             raise BenchError(f"No reading of “{text}”.")
 
@@ -91,7 +106,7 @@ class TalkToOurs:
         """Close the connections."""
         for client in (self.public, self.engine, self.reading):
             if client:
-                await client.aclose()
+                await client.close()
 
 
 class TalkToStock:
@@ -100,7 +115,7 @@ class TalkToStock:
     name = "stock"
 
     def __init__(self, instance: Stock, clauses: frozenset[str]) -> None:
-        self.client = _client(instance.url)
+        self.client = Client(instance.url)
         self.clauses = clauses
 
     async def open(self) -> str:
@@ -110,14 +125,14 @@ class TalkToStock:
     async def say(self, conversation: str, text: str) -> bool:
         """One turn through the `rest` channel."""
         message = {"sender": conversation, "message": text}
-        replies = _body(await self.client.post("/webhooks/rest/webhook", json=message))
+        replies = await self.client.post("/webhooks/rest/webhook", message)
         if not replies:
             raise BenchError(f"No reply to “{text}”.")
         return any(reply.get("text") in self.clauses for reply in replies)
 
     async def parse(self, text: str) -> None:
         """Understanding alone."""
-        if "intent" not in _body(await self.client.post("/model/parse", json={"text": text})):
+        if "intent" not in await self.client.post("/model/parse", {"text": text}):
             raise BenchError(f"No reading of “{text}”.")
 
     async def decide(self, text: str) -> None:
@@ -126,4 +141,4 @@ class TalkToStock:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.client.aclose()
+        await self.client.close()
