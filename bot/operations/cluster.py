@@ -21,11 +21,11 @@ from pathlib import Path
 
 import httpx
 
-from bot.processes import Child, SetupError, engine_command, environment
-from bot.settings import ROOT, Settings
+from bot.operations import nginx
+from bot.processes import Child, SetupError, engine_command, environment, for_engine, reading
+from bot.settings import Settings
 from bot.storage import upgrade
 
-TEMPLATE = ROOT / "deploy" / "nginx" / "hotline.conf.template"
 ENGINES = GATEWAYS = 2
 
 
@@ -61,6 +61,16 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=2.0, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def reads(url: str, token: str) -> bool:
+    """Whether an engine has a model: it is asked to read a sentence, which changes nothing."""
+    body, headers = reading(token)
+    try:
+        answer = httpx.post(f"{url}webhook", json=body, headers=headers, timeout=30.0, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code == 200
 
 
 def _listens(port: int) -> bool:
@@ -106,7 +116,7 @@ class Cluster:
 
     def _child(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Child:
         log = self.folder / "logs" / f"{name}.log"
-        child = Child(name, command, environment or dict(os.environ), log)
+        child = Child(name, command, environment or for_engine(dict(os.environ)), log)
         self.children[name] = child
         child.start()
         return child
@@ -168,21 +178,16 @@ class Cluster:
         run = self.folder / "nginx"
         run.mkdir(exist_ok=True)
 
-        def servers(prefix: str) -> str:
-            ports = [self._ports[f"{prefix}{n}"] for n in range(GATEWAYS)]
-            # Never marked as down: a refused connection costs nothing, and the other one may be the next to stop.
-            return "\n".join(f"    server 127.0.0.1:{p} max_fails=0;" for p in ports)
+        def servers(prefix: str) -> list[str]:
+            return [f"127.0.0.1:{self._ports[f'{prefix}{n}']}" for n in range(GATEWAYS)]
 
-        text = TEMPLATE.read_text("utf-8")
-        for name, value in {
-            "RUN": str(run),
-            "HOST": self.config.host,
-            "PORT": str(self.config.port),
-            "ACTIONS_PORT": str(self._ports["actions"]),
-            "GATEWAYS": servers("gateway"),
-            "ACTIONS": servers("actions"),
-        }.items():
-            text = text.replace(f"@@{name}@@", value)
+        text = nginx.render(
+            run,
+            f"{self.config.host}:{self.config.port}",
+            gateways=servers("gateway"),
+            actions=servers("actions"),
+            actions_port=self._ports["actions"],
+        )
         path = run / "nginx.conf"
         # Started by root, nginx's workers would become another user, who cannot reach this folder.
         path.write_text(("user root;\n" if os.geteuid() == 0 else "") + text, "utf-8")
@@ -214,7 +219,9 @@ class Cluster:
     def _engine(self, number: int) -> Child:
         port = self._ports[f"engine{number}"]
         return self._child(
-            f"engine{number}", engine_command(self.model, port), self._environment(engine_port=port)
+            f"engine{number}",
+            engine_command(self.model, port),
+            for_engine(self._environment(engine_port=port)),
         )
 
     def _gateway(self, number: int) -> Child:
@@ -225,7 +232,13 @@ class Cluster:
 
     def _engine_ready(self, number: int) -> None:
         url = f"http://127.0.0.1:{self._ports[f'engine{number}']}/webhooks/turn/"
-        _wait(f"engine {number}", lambda: _answers(url), self.children[f"engine{number}"], 120)
+        child = self.children[f"engine{number}"]
+        _wait(f"engine {number}", lambda: _answers(url), child, 120)
+        # Rasa serves without a model when it cannot load the file: it has to read something once.
+        if not reads(url, self._tokens[0]):
+            raise SetupError(
+                f"engine {number} did not start with {self.model}, which it cannot load; see {child.log}."
+            )
 
     def _gateway_ready(self, number: int) -> None:
         url = f"http://127.0.0.1:{self._ports[f'gateway{number}']}/readyz"
@@ -263,11 +276,22 @@ class Cluster:
         self._gateway_ready(number)
 
     def replace_engine(self, number: int, model: Path | None = None) -> None:
-        """Replace one engine, with another model if one is given."""
-        self.model = model or self.model
+        """Replace one engine, with another model if one is given.
+
+        An engine that does not start with the other model is started with the one before; then `SetupError` is raised.
+        """
+        before, self.model = self.model, model or self.model
         self.children[f"engine{number}"].stop(patience=30)
         self._engine(number)
-        self._engine_ready(number)
+        try:
+            self._engine_ready(number)
+        except SetupError:
+            if before != self.model:
+                self.children[f"engine{number}"].stop()
+                self.model = before
+                self._engine(number)
+                self._engine_ready(number)
+            raise
 
     def roll(self, model: Path | None = None) -> None:
         """Replace every engine and gateway, one after the other; citizens notice nothing."""
