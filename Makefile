@@ -15,7 +15,7 @@ export RASA_TELEMETRY_ENABLED := false
 export TF_CPP_MIN_LOG_LEVEL := 3
 export SQLALCHEMY_SILENCE_UBER_WARNING := 1
 
-.PHONY: help setup train widget run cluster test test-service test-engine test-browser test-fuzz test-e2e eval bench lint format shell validate clean
+.PHONY: help setup train widget run cluster test test-service test-engine test-browser test-fuzz test-e2e test-reliability eval bench lint format shell validate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,14 +53,15 @@ run: setup ## everything on this machine: chat page http://127.0.0.1:8000/
 cluster: setup ## PostgreSQL, Redis, nginx, 2 engines, 2 gateways, 1 desk on this machine
 	@$(HOTLINE) cluster
 
-test: setup ## all tests: service, engine, browser, fuzzing, end to end
-	$(MAKE) --no-print-directory test-service test-engine test-browser test-fuzz test-e2e
+test: setup ## all tests: service, engine, browser, fuzzing, end to end, under fire
+	$(MAKE) --no-print-directory test-service test-engine test-browser test-fuzz test-e2e test-reliability
 
 # What needs the engine's environment and a model.
-REAL := tests/e2e tests/gateways tests/browser/real
+REAL := tests/e2e tests/gateways tests/browser/real tests/security/real
+FIRE := tests/reliability tests/crash
 
 test-service: .stamps/service ## unit tests of the service, without the engine
-	$(PY) -m pytest tests --ignore=tests/engine --ignore=tests/browser --ignore=tests/bench --ignore=tests/desk/pages --ignore=tests/fuzz $(addprefix --ignore=,$(REAL))
+	$(PY) -m pytest tests --ignore=tests/engine --ignore=tests/browser --ignore=tests/bench --ignore=tests/desk/pages --ignore=tests/fuzz $(addprefix --ignore=,$(REAL) $(FIRE))
 
 test-engine: .stamps/engine ## tests of the graph components, in the engine's environment
 	$(ENGINE_PY) -m pytest tests/engine
@@ -77,6 +78,11 @@ test-e2e: setup ## the real processes: public API, SMS gateway, widget and desk 
 	$(HOTLINE) train
 	$(PY) -m bot.widget_build
 	$(PY) -m pytest $(REAL) --timeout=900
+
+test-reliability: setup ## failure matrix (docs/reliability.md) and crash test, on the real processes
+	$(HOTLINE) train
+	$(PY) -m pytest tests/reliability --timeout=600
+	$(PY) -m pytest tests/crash --timeout=1800
 
 eval: setup ## accuracy on the samples and on our own sets, with floors
 	$(HOTLINE) eval --floors tests/floors.yml --html var/eval.html $(wildcard ../shared/eval/*.tsv ../shared/eval/*.yml) $(wildcard tests/eval/*.tsv tests/eval/*.yml)

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from bot.cases import intake, store
 from bot.cases.models import CaseDraft, CaseType
 from bot.cases.short import short_question
-from bot.conversations import attachments
+from bot.conversations import attachments, log
 from bot.conversations.models import Conversation
 from bot.conversations.receipt import receipt_of_message, receipt_payload
 from bot.conversations.turns import utc_now
@@ -119,6 +119,9 @@ def _advance(tracker: Tracker) -> tuple[dict[str, Any], bool]:
     turn = _turn(tracker)
     message_id = str((tracker.latest_message.get("metadata") or {}).get("message_id") or "")
     with sessions().begin() as session:
+        if message_id and log.is_finished(session, tracker.sender_id, message_id):
+            # This turn took too long, or its gateway died: the citizen was answered without it and has gone on.
+            return {"text": ""}, False
         if message_id and (receipt := receipt_of_message(session, message_id)):
             # The engine died after this message lodged its case, and the turn was begun again on another one.
             return receipt, True

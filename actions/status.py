@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 from rasa_sdk import Action, Tracker
@@ -13,10 +14,14 @@ from rasa_sdk.executor import CollectingDispatcher
 from actions.intake import own_words
 from bot.cases.receipts import parse_number
 from bot.cases.store import case_status_text, find_case
+from bot.channels.limits import Limiter, limiter_of
 from bot.conversations.models import Conversation
+from bot.crypto import data_key
 from bot.database import sessions
+from bot.settings import settings
 
 ATTEMPTS = 5  # A query code has six digits; nobody may guess through them in one conversation.
+ATTEMPTS_A_CASE = 20  # at once, and one a minute over time: a query code's million takes a year
 # A mobile number, a land line with its area code (0431…), or the six digits of an anonymous case.
 _PROOF = re.compile(r"(?<!\d)((?:86)?1\d{10}|0\d{9,11}|\d{6})(?!\d)")
 
@@ -45,6 +50,18 @@ class CaseStatus(Action):
         text = own_words(tracker.latest_message)
         dispatcher.utter_message(json_message=await asyncio.to_thread(_answer, tracker.sender_id, text))
         return []
+
+
+@lru_cache
+def _guesses() -> Limiter:
+    # Conversations are cheap: without this, many of them could guess through a case's proof, five by five.
+    return limiter_of(settings(), "guesses", 1, ATTEMPTS_A_CASE)
+
+
+def _code(number: str) -> str:
+    """The twelve digits, however the number was written."""
+    parsed = parse_number(number)
+    return parsed.sms_code if parsed else number
 
 
 def _say(key: str, memory: dict[str, Any], **known: str) -> dict[str, Any]:
@@ -82,6 +99,8 @@ def _answer(conversation_id: str, text: str) -> dict[str, Any]:
         if not given:
             return _say("ask_phone", memory, number=number)
         if memory.get("failed", 0) >= ATTEMPTS:
+            return _say("locked", memory)
+        if _guesses().take(data_key().keyed_hash("guesses", _code(number))):
             return _say("locked", memory)
         case = find_case(session, number, given)
         if case is None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import LargeBinary, String, Table, func, select, text, type_coerce
+import structlog
+from sqlalchemy import LargeBinary, String, Table, event, func, select, text, type_coerce
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -25,6 +26,9 @@ from bot.storage import Base, EncryptedJson, UtcDateTime
 GENESIS = "0" * 64
 PRUNED = "audit.pruned"
 _DETAIL = "audit_log.detail"
+_TOLD = "audit.told"  # in a session's info: what is logged when it commits
+
+logger = structlog.get_logger(__name__)
 
 
 class AuditEntry(Base):
@@ -99,7 +103,22 @@ def record(
     session.add(entry)
     head.last_id, head.hash = entry.id, _head_hash(entry.id, entry.hash)
     session.flush()
+    session.info.setdefault(_TOLD, []).append((entry.action, entry.subject))
     return entry
+
+
+@event.listens_for(Session, "after_commit")
+def _tell(session: Session) -> None:
+    """A line in the process's log for each act on a conversation or case, once it is a fact."""
+    for action, subject in session.info.pop(_TOLD, []):
+        kind, _, name = subject.partition(":")
+        if kind in ("conversation", "case"):
+            logger.info("act", action=action, **{kind: name})
+
+
+@event.listens_for(Session, "after_rollback")
+def _forget(session: Session) -> None:
+    session.info.pop(_TOLD, None)
 
 
 def head(session: Session) -> tuple[int, str]:

@@ -16,6 +16,7 @@ import httpx
 import typer
 
 from bot import cli_desk, cli_export, cli_operations
+from bot.crypto import CryptoError, DataKey
 from bot.processes import ENGINE_BIN, QUIET, SetupError, Supervisor, model_path
 from bot.processes import train as train_model
 from bot.settings import ROOT, Settings, settings
@@ -75,6 +76,7 @@ def up() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     supervisor: Supervisor | None = None
     try:
+        DataKey.load(config)  # Nothing is begun with a key that others can read.
         build_widget()
         model = train_model(config)
         typer.echo("== database")
@@ -91,7 +93,7 @@ def up() -> None:
         typer.echo(f"日志 {config.home_dir / 'logs'}    Ctrl-C 停止")
         sys.stdout.flush()
         supervisor.watch()
-    except SetupError as error:
+    except (SetupError, CryptoError) as error:
         raise _fail(error) from error
     except KeyboardInterrupt:
         typer.echo("\n== stopping")

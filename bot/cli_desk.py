@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from bot import audit
 from bot.database import readers, sessions
 from bot.errors import HotlineError
-from bot.settings import Settings
+from bot.operations import records
+from bot.settings import Settings, settings
 from bot.staff import accounts, passwords
 from bot.staff.models import Role
 from bot.storage import StorageError, make_engine, make_sessions
@@ -171,6 +172,8 @@ def audit_verify(
         if broken is None and expect:
             broken = _unexpected(session, expect)
         number, last = audit.head(session)
+    told = str(broken) if broken else None
+    records.note(settings().home_dir, records.AUDIT, _now(), broken=told)
     if broken:
         raise _fail(RuntimeError(str(broken)))
     typer.echo(f"The chain holds: {number} entries, head {number}:{last}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from bot import request_ids
+
 
 class Problem(Enum):
     """(HTTP status, text for people). The name in lower case is the code."""
@@ -31,6 +33,9 @@ class Problem(Enum):
     CASE_REFUSED = (422, "填写的内容不合要求，请检查。")
     BAD_SIGNATURE = (403, "签名或密钥不对。")
     REPLAYED = (409, "这个请求已经收到过。")
+    NOT_HTTP = (400, "这不是一个完整的HTTP请求。")
+    TOO_SLOW = (408, "请求传得太慢，已断开，请检查网络后重试。")
+    HEAD_TOO_LARGE = (431, "请求头太大。")
     TOO_MANY = (429, "发送得太快了，请稍等一会儿再试。")
     NOT_STORED = (503, "系统暂时不能保存，请稍后再发一次；重发不会重复。")
     LOG_IN_NEEDED = (401, "请先登录值班台。")
@@ -81,5 +86,8 @@ class HotlineError(Exception):
         self.retry_after = retry_after
 
     def body(self) -> dict[str, dict[str, str]]:
-        """The error body of the contract."""
-        return {"error": {"code": self.problem.code, "message": self.message}}
+        """The error body of the contract; `request_id` finds the call in the logs."""
+        error = {"code": self.problem.code, "message": self.message}
+        if request_id := request_ids.current():
+            error["request_id"] = request_id
+        return {"error": error}

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -34,6 +35,12 @@ QUIET = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
 }
+
+
+LOOK_EVERY = 5.0  # seconds between two looks at whether the children answer
+LOOK_PATIENCE = 5.0  # seconds that a child has for its answer
+HUNG_AFTER = 60.0  # seconds of silence after which a child that had answered is replaced
+STUCK_AFTER = 300.0  # seconds after which one is that has not answered since it was started
 
 
 class SetupError(Exception):
@@ -84,7 +91,7 @@ def train(config: Settings, *, force: bool = False) -> Path:
                 path.name.removesuffix(".tar.gz"),
             ],
             cwd=ROOT,
-            env=environment(config, "", ""),
+            env=for_engine(environment(config, "", "")),
             stdout=out,
             stderr=subprocess.STDOUT,
             check=False,
@@ -99,7 +106,7 @@ def environment(config: Settings, engine_token: str, actions_token: str) -> dict
     """What every child process of a deployment finds in its environment."""
     url = f"http://127.0.0.1:{config.actions_port}/webhook/{actions_token}"
     cache = config.home_dir / "cache"
-    cache.mkdir(exist_ok=True)
+    cache.mkdir(mode=0o700, exist_ok=True)
     return {
         **os.environ,
         **QUIET,
@@ -111,6 +118,21 @@ def environment(config: Settings, engine_token: str, actions_token: str) -> dict
         # Not the shared temporary folder: another user could plant a dictionary cache there.
         "TMPDIR": str(cache),
     }
+
+
+def for_engine(made: dict[str, str]) -> dict[str, str]:
+    """Of `environment`, what an engine may know: it needs neither the data key nor anybody's password."""
+    return {
+        name: value
+        for name, value in made.items()
+        if not name.startswith("HOTLINE_") or name in ("HOTLINE_ENGINE_TOKEN", "HOTLINE_ACTIONS_URL")
+    }
+
+
+def reading(token: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Body and headers of a call that makes an engine read a sentence and changes nothing: it shows that it has a model."""
+    body = {"conversation_id": "look", "message_id": "look", "text": "你好", "context": {"read_only": True}}
+    return body, {"X-Hotline-Token": token}
 
 
 def engine_command(model: Path, port: int) -> list[str]:
@@ -141,10 +163,17 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     restarts: list[float] = field(default_factory=list)
     quick_stop: signal.Signals = signal.SIGTERM  # the signal that ends it soon and cleanly
+    health: str = ""  # a URL that answers as long as the process does its work; empty: nobody looks
+    asks: tuple[dict[str, Any], dict[str, str]] | None = None  # body and headers of a POST there; None: a GET
+    answered: bool = False  # since it was started
+    silent_since: float | None = None  # monotonic time of its start, or of the first look that got no answer
+    due: float | None = None  # monotonic time at which it is started again
 
     def start(self) -> None:
         """Start the process; its output goes to the log file."""
-        with self.log.open("ab") as out:
+        self.answered, self.silent_since, self.due = False, time.monotonic(), None
+        # Neither the log nor a file that the process makes is for others on this machine.
+        with open(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
             self.process = subprocess.Popen(
                 [*_with_parent(), *self.command],
                 cwd=ROOT,
@@ -153,11 +182,37 @@ class Child:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                umask=0o077,
             )
 
     def alive(self) -> bool:
         """Whether the process runs."""
         return self.process is not None and self.process.poll() is None
+
+    def look(self, client: httpx.Client) -> float:
+        """Ask whether it works; the seconds for which it has been silent."""
+        if not self.health:
+            return 0.0
+        try:
+            if self.asks:
+                answer = client.post(self.health, json=self.asks[0], headers=self.asks[1])
+            else:
+                answer = client.get(self.health)
+            silent = answer.status_code != 200
+        except httpx.HTTPError:
+            silent = True
+        now = time.monotonic()
+        if not silent:
+            self.answered, self.silent_since = True, None
+        elif self.silent_since is None:
+            self.silent_since = now
+        return 0.0 if self.silent_since is None else now - self.silent_since
+
+    def kill(self) -> None:
+        """End the process at once, whatever it is doing; `watch` starts it again."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def stop(self, patience: float = 10.0) -> None:
         """Ask the process to end, then end it; only ever this process and its own children."""
@@ -179,12 +234,20 @@ class Supervisor:
         engine_token, actions_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         shared = environment(config, engine_token, actions_token)
         logs = config.home_dir / "logs"
-        logs.mkdir(exist_ok=True)
-        self.engine = Child("engine", engine_command(model, config.engine_port), shared, logs / "engine.log")
+        logs.mkdir(mode=0o700, exist_ok=True)
+        self.engine = Child(
+            "engine", engine_command(model, config.engine_port), for_engine(shared), logs / "engine.log"
+        )
         self.gateway = Child(
             "gateway", [sys.executable, "-m", "bot.channels.serve"], shared, logs / "gateway.log"
         )
         self.desk = Child("desk", [sys.executable, "-m", "bot.desk.serve"], shared, logs / "desk.log")
+        # An engine whose model could not be loaded listens all the same; started again it may find a good one.
+        self.engine.health = f"http://127.0.0.1:{config.engine_port}/webhooks/turn/webhook"
+        self.engine.asks = reading(engine_token)
+        self.gateway.health = f"http://127.0.0.1:{config.port}/healthz"
+        self.desk.health = f"http://{config.desk_host}:{config.desk_port}/healthz"
+        self.hung_after = HUNG_AFTER
         # The order in which they stop: those that people talk to first, then what these ask.
         self.children = [self.gateway, self.engine]
         if config.desk == "on":
@@ -216,20 +279,33 @@ class Supervisor:
         raise SetupError(f"Not ready after {patience:.0f} seconds; see {self.config.home_dir / 'logs'}.")
 
     def watch(self) -> None:
-        """Restart what dies, waiting longer each time, until interrupted or stopped."""
-        while not self._stopping.wait(0.5):
-            for child in self.children:
-                if not child.alive():
-                    now = time.monotonic()
-                    child.restarts = [t for t in child.restarts if now - t < 300] + [now]
-                    wait = min(30.0, 0.5 * 2 ** (len(child.restarts) - 1))
-                    print(
-                        f"== the {child.name} ended; starting it again in {wait:.1f} s (see {child.log})",
-                        flush=True,
-                    )
-                    if self._stopping.wait(wait):
-                        return
-                    child.start()
+        """Restart what dies, waiting longer each time, and what hangs, until interrupted or stopped."""
+        looked = time.monotonic()
+        with httpx.Client(trust_env=False, timeout=LOOK_PATIENCE) as client:
+            while not self._stopping.wait(0.5):
+                for child in self.children:
+                    # One that cannot start must not keep the others waiting.
+                    if not child.alive():
+                        self._start_again(child)
+                if time.monotonic() - looked >= LOOK_EVERY:
+                    for child in self.children:
+                        silent = child.look(client) if child.alive() else 0.0
+                        if silent >= (self.hung_after if child.answered else STUCK_AFTER):
+                            print(f"== the {child.name} does not answer any more: ending it", flush=True)
+                            child.kill()
+                    looked = time.monotonic()
+
+    def _start_again(self, child: Child) -> None:
+        now = time.monotonic()
+        if child.due is None:
+            child.restarts = [t for t in child.restarts if now - t < 300] + [now]
+            wait = min(30.0, 0.5 * 2 ** (len(child.restarts) - 1))
+            child.due = now + wait
+            print(
+                f"== the {child.name} ended; starting it again in {wait:.1f} s (see {child.log})", flush=True
+            )
+        if now >= child.due and not self._stopping.is_set():
+            child.start()
 
     def stop(self) -> None:
         """Stop all, gateway and desk before the engine, so that nobody is answered half."""

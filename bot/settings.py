@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Settings of one deployment. Paths are absolute or relative to the project's root."""
 
-    model_config = SettingsConfigDict(env_prefix="HOTLINE_", extra="ignore")
+    # A refused value is not printed: it may be a key.
+    model_config = SettingsConfigDict(env_prefix="HOTLINE_", extra="ignore", hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="address the public API listens on")
     port: int = Field(8000, description="public port: chat page and API")
@@ -28,15 +29,17 @@ class Settings(BaseSettings):
         "", description="base URLs of the engines, separated by commas; empty: 127.0.0.1 and `engine_port`"
     )
     redis_url: str = Field(
-        "", description="Redis for rate limits that several gateways share; empty: each counts for itself"
+        "",
+        repr=False,
+        description="Redis for rate limits that several gateways share; empty: each counts for itself",
     )
     behind_proxy: bool = Field(
         False, description="believe X-Forwarded-For of a proxy on this machine; never without one"
     )
     home: Path = Field(Path("var"), description="database, key, logs, process state")
     model: Path = Field(Path("models"), description="folder of trained models, or one model file")
-    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in `home`")
-    key: str = Field("", description="base64 of the 32-byte data key; empty: `key_file`")
+    database_url: str = Field("", repr=False, description="SQLAlchemy URL; empty: SQLite in `home`")
+    key: str = Field("", repr=False, description="base64 of the 32-byte data key; empty: `key_file`")
     key_file: Path = Field(
         Path("data.key"), description="data key, relative to `home`, made on first run with mode 600"
     )
@@ -44,6 +47,18 @@ class Settings(BaseSettings):
     messages_per_minute: int = Field(30, ge=1, description="messages a conversation may send in a minute")
     conversations_per_minute: int = Field(
         20, ge=1, description="conversations an address may open in a minute"
+    )
+    requests_per_minute: int = Field(
+        1200, ge=1, description="requests of any kind that an address may make in a minute, at one gateway"
+    )
+    connections_per_address: int = Field(
+        300, ge=1, description="connections that an address may hold at one gateway"
+    )
+    token_hours: int = Field(
+        72,
+        ge=1,
+        le=720,
+        description="a citizen's session token is good for this long; it is renewed while in use",
     )
     engine_timeout: float = Field(
         8.0, gt=0, description="seconds a turn may take before a person is promised"
@@ -113,9 +128,10 @@ class Settings(BaseSettings):
         "", description="where SMS are sent: Kannel's sendsms, or the provider's JSON endpoint"
     )
     sms_user: str = Field("", description="user of Kannel's sendsms")
-    sms_password: str = Field("", description="password of Kannel's sendsms")
+    sms_password: str = Field("", repr=False, description="password of Kannel's sendsms")
     sms_secret: str = Field(
         "",
+        repr=False,
         description="what the gateway proves itself with: Kannel's `key`, or the HMAC key of the JSON gateway",
     )
     sms_from: str = Field("12315", description="number that SMS are sent from")
@@ -133,11 +149,16 @@ class Settings(BaseSettings):
         pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$",
         description="local time without notices (免打扰); answers go out at any time; empty: none",
     )
-    wechat_token: str = Field("", description="token of the WeChat official account; empty: no WeChat")
+    wechat_token: str = Field(
+        "", repr=False, description="token of the WeChat official account; empty: no WeChat"
+    )
     wechat_app_id: str = Field("", description="AppID of the official account")
-    wechat_app_secret: str = Field("", description="AppSecret, for customer-service messages")
+    wechat_app_secret: str = Field("", repr=False, description="AppSecret, for customer-service messages")
     wechat_aes_key: str = Field(
-        "", pattern="^([A-Za-z0-9]{43})?$", description="EncodingAESKey; empty: plain mode (明文模式)"
+        "",
+        repr=False,
+        pattern="^([A-Za-z0-9]{43})?$",
+        description="EncodingAESKey; empty: plain mode (明文模式)",
     )
     wechat_api_url: str = Field(
         "https://api.weixin.qq.com", description="WeChat's API; a simulator's address in tests"
@@ -148,7 +169,8 @@ class Settings(BaseSettings):
     def home_dir(self) -> Path:
         """The state folder, created if needed."""
         path = self.home if self.home.is_absolute() else ROOT / self.home
-        path.mkdir(parents=True, exist_ok=True)
+        # Others may pass through (PostgreSQL's own user does), and neither list nor read.
+        path.mkdir(mode=0o711, parents=True, exist_ok=True)
         return path
 
     @property

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import threading
+import time
+from collections import defaultdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from prometheus_client import Counter
 from sqlalchemy import DateTime, Engine, LargeBinary, MetaData, create_engine, event
 from sqlalchemy.engine import URL, Connection, Dialect, ExceptionContext, make_url
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.types import TypeDecorator
 
 from bot.crypto import data_key
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+
+ERRORS = Counter(
+    "hotline_database_errors_total",
+    "Statements that failed for want of the database: busy or down",
+    ["error"],
+)
 
 
 class StorageError(Exception):
@@ -106,6 +121,16 @@ class EncryptedJson(TypeDecorator[Any]):
         return None if value is None else json.loads(data_key().decrypt(bytes(value), self.column))
 
 
+class _Pool(QueuePool):
+    """SQLAlchemy's pool, whose exhaustion is a busy database to callers, not a mistake of ours."""
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        try:
+            return super()._do_get()
+        except PoolTimeout:
+            raise DatabaseBusy("All connections to the database are in use; nothing was stored.") from None
+
+
 def _url(url: str) -> URL:
     parsed = make_url(url)
     if parsed.drivername in ("postgres", "postgresql"):
@@ -122,19 +147,33 @@ def make_engine(url: str, *, busy_timeout: float = 5.0) -> Engine:
     """
     parsed = _url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": busy_timeout})
+        # A database in memory is its one connection: it keeps the pool that SQLAlchemy has for it.
+        in_file = parsed.database not in (None, "", ":memory:")
+        pool: dict[str, Any] = {"poolclass": _Pool, "pool_timeout": busy_timeout} if in_file else {}
+        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": busy_timeout}, **pool)
+        event.listen(engine, "do_connect", _make_private)
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        _queue_writers(engine, _writers[parsed.database or ""], busy_timeout)
     else:
         wait = f"-c lock_timeout={int(busy_timeout * 1000)} -c timezone=UTC"
         engine = create_engine(
             parsed,
             hide_parameters=True,
+            poolclass=_Pool,
+            pool_timeout=busy_timeout,
             pool_pre_ping=True,
             connect_args={"connect_timeout": max(2, int(busy_timeout)), "options": wait},
         )
     event.listen(engine, "handle_error", _explain, retval=True)
     return engine
+
+
+def _make_private(_dialect: Any, _record: Any, arguments: Any, _parameters: Any) -> None:
+    # SQLite makes a new file, and later those beside it, readable for everybody on the machine.
+    path = str(arguments[0]) if arguments else ""
+    if path and path != ":memory:" and not path.startswith("file:"):
+        with contextlib.suppress(OSError):  # It is there, or SQLite itself says what is wrong.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -147,9 +186,48 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get("read_only")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+# One lock a database file: see `_queue_writers`.
+_writers: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+IMPATIENT = 0.1  # seconds that a writer waits while another process is known to hold the database
+KNOWN = 30.0  # seconds for which that is known
+
+
+def _queue_writers(engine: Engine, lock: threading.Lock, patience: float) -> None:
+    """Let this process write one transaction at a time.
+
+    SQLite has one writer anyway, but lets the others look again at growing intervals: with many conversations each
+    waits tens of milliseconds for a lock that was free after one. Other processes are still waited for its way, but by
+    the first writers alone: each that waits holds a thread, and those behind them, readers too, would wait for that.
+    """
+    locked_at = float("-inf")
+
+    def wait() -> float:
+        known = time.monotonic() - locked_at < KNOWN
+        return min(IMPATIENT, patience) if known else patience
+
+    def begin(connection: Connection) -> None:
+        nonlocal locked_at
+        if connection.get_execution_options().get("read_only"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        if not lock.acquire(timeout=wait()):
+            raise DatabaseBusy("The database is locked by another transaction; nothing was stored.")
+        # The record's info outlives a connection that breaks and is made again.
+        connection.connection.record_info["writes"] = True  # type: ignore[index]
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait() * 1000)}")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except DatabaseBusy:
+            locked_at = time.monotonic()
+            raise
+        locked_at = float("-inf")
+
+    def checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
+        if (record.record_info or {}).pop("writes", False):
+            lock.release()
+
+    event.listen(engine, "begin", begin)
+    event.listen(engine, "checkin", checkin)
 
 
 _SQLITE_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
@@ -168,13 +246,18 @@ _POSTGRES_DOWN = ("08", "53", "57P", "58", "25006")
 
 
 def _explain(context: ExceptionContext) -> BaseException | None:
+    if context.is_pre_ping:
+        # A connection of the pool that broke while it lay idle; the pool makes another one, nobody has to know.
+        return None
     error = context.original_exception
     name = getattr(error, "sqlite_errorname", None) or ""
     state = getattr(error, "sqlstate", None) or ""
     if name.startswith(_SQLITE_BUSY) or state in _POSTGRES_BUSY:
+        ERRORS.labels("busy").inc()
         return DatabaseBusy("The database is locked by another process; nothing was stored.")
     unreachable = type(error).__module__.startswith("psycopg") and type(error).__name__ == "OperationalError"
     if name.startswith(_SQLITE_DOWN) or state.startswith(_POSTGRES_DOWN) or unreachable:
+        ERRORS.labels("down").inc()
         return DatabaseDown(
             f"The database cannot be used ({name or state or 'no connection'}); nothing was stored."
         )

@@ -1,6 +1,8 @@
 """The supervisor and the model's name, with small children in place of engine and gateway."""
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -78,7 +80,11 @@ def test_a_training_that_fails_shows_the_end_of_its_log(inputs, config, monkeypa
 def test_children_get_the_settings_of_the_supervisor(config, tmp_path):
     supervisor = Supervisor(config, tmp_path / "model.tar.gz")
     environment = supervisor.gateway.environment
-    assert environment == supervisor.engine.environment == supervisor.desk.environment
+    assert environment == supervisor.desk.environment
+    # The engine understands; it needs neither the data key nor anybody's password.
+    told = {name for name in supervisor.engine.environment if name.startswith("HOTLINE_")}
+    assert told == {"HOTLINE_ENGINE_TOKEN", "HOTLINE_ACTIONS_URL"}
+    assert all(environment[name] == supervisor.engine.environment[name] for name in told)
     assert supervisor.children == [supervisor.gateway, supervisor.desk, supervisor.engine]
     assert (environment["HOTLINE_PORT"], environment["HOTLINE_HOME"]) == ("1", str(config.home))
     assert (
@@ -200,3 +206,51 @@ def test_ready_means_that_the_desk_answers_too(deployment, tmp_path):
 def test_the_desk_can_be_left_out(deployment, tmp_path):
     supervisor = Supervisor(Settings(home=deployment, desk="off"), tmp_path / "m")
     assert supervisor.children == [supervisor.gateway, supervisor.engine]
+
+
+def test_what_hangs_is_ended_and_started_again(deployment, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(processes, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(processes, "LOOK_PATIENCE", 0.5)
+    config = Settings(home=deployment, port=free_port(), engine_port=free_port())
+    supervisor = Supervisor(config, tmp_path / "m")
+    supervisor.gateway = door(tmp_path, "gateway", config.port, "/healthz")
+    supervisor.gateway.health = f"http://127.0.0.1:{config.port}/healthz"
+    # Still starting: it has never answered, so that its silence means nothing yet.
+    supervisor.engine = child(tmp_path, STAY, "engine")
+    supervisor.engine.health = f"http://127.0.0.1:{config.engine_port}/"
+    supervisor.children = [supervisor.gateway, supervisor.engine]
+    supervisor.hung_after = 1.0
+    for one in supervisor.children:
+        one.start()
+    pids = [one.process.pid for one in supervisor.children]
+    watching = threading.Thread(target=supervisor.watch)
+    watching.start()
+    until(lambda: supervisor.gateway.answered, 30)
+    os.kill(pids[0], signal.SIGSTOP)
+    until(lambda: supervisor.gateway.process.pid != pids[0] and supervisor.gateway.answered, 30)
+    assert supervisor.engine.process.pid == pids[1]
+    monkeypatch.setattr(processes, "STUCK_AFTER", 0.5)
+    until(lambda: supervisor.engine.process.pid != pids[1], 30)
+    assert "the gateway does not answer" in capsys.readouterr().out
+    supervisor.stop()
+    watching.join(5)
+    assert not watching.is_alive()
+
+
+def test_one_that_cannot_start_does_not_keep_the_others_waiting(config, tmp_path):
+    supervisor = Supervisor(config, tmp_path / "m")
+    broken, sound = child(tmp_path, "raise SystemExit(1)", "engine"), child(tmp_path, STAY, "gateway")
+    broken.health = sound.health = ""
+    supervisor.children = [broken, sound]
+    broken.restarts = [time.monotonic()] * 8  # so that the next start is half a minute away
+    for one in supervisor.children:
+        one.start()
+    watching = threading.Thread(target=supervisor.watch)
+    watching.start()
+    until(lambda: broken.due is not None)
+    first = sound.process.pid
+    sound.process.kill()
+    until(lambda: sound.process.pid != first and sound.alive(), 15)
+    assert not broken.alive()
+    supervisor.stop()
+    watching.join(5)

@@ -2,6 +2,7 @@ import logging
 import multiprocessing
 import sqlite3
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -241,3 +242,38 @@ def test_a_failed_upgrade_leaves_no_table(tmp_path):
     names = [row[0] for row in other.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     other.close()
     assert names == ["receipt_counters"]
+
+
+def test_connections_that_are_all_in_use_are_a_busy_database(tmp_path):
+    engine = make_engine(f"sqlite:///{tmp_path / 'x.db'}", busy_timeout=0.2)
+    held = [engine.connect() for _ in range(15)]
+    with pytest.raises(DatabaseBusy, match="in use"), engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    for connection in held:
+        connection.close()
+    engine.dispose()
+
+
+def test_only_the_first_writers_wait_for_a_lock_that_stays(tmp_path):
+    path = tmp_path / "x.db"
+    engine = make_engine(f"sqlite:///{path}", busy_timeout=2.0)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (a INTEGER)"))
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    waits = []
+    for _ in range(3):
+        begun = time.monotonic()
+        with pytest.raises(DatabaseBusy), engine.begin() as connection:
+            connection.execute(text("INSERT INTO t VALUES (1)"))
+        waits.append(time.monotonic() - begun)
+    assert waits[0] >= 1.9
+    assert waits[1] + waits[2] < 1.9
+    holder.execute("ROLLBACK")
+    holder.close()
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO t VALUES (1)"))
+    # It is free again, and patience is back.
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 2000
+    engine.dispose()

@@ -271,6 +271,10 @@ def _aside(now: _Turn) -> Step | None:
         return now.end(say("other_case"))
     if at_summary(now.draft, now.draft.asked):
         return None
+    if now.draft.type == "suggestion" and now.was == "facts" and replies.announces(text):
+        return now.end(
+            say("resumed")
+        )  # Said again, perhaps because the answer got lost: it is no suggestion yet.
     if replies.is_wait(text) and not now.entities and not shapes.is_story(text, frozenset()):
         return now.end(say("take_time"))
     said = [clause.text for clause in hearing.clauses(text, now.entities)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -17,16 +18,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from bot.channels import attachments, doors, ratings, widget
-from bot.channels.limits import limiter
+from bot.channels.addresses import RequestLimit, inside
+from bot.channels.bodies import BodyLimit
+from bot.channels.headers import GatewayHeaders, surround
+from bot.channels.limits import limiter_of
 from bot.channels.metrics import REFUSED
 from bot.channels.notice_page import PAGE, notice_page
+from bot.channels.origins import allowed
 from bot.channels.promises import registry_of
 from bot.conversations.engine import Engine
 from bot.conversations.turns import Turns
 from bot.errors import HotlineError, Problem
+from bot.request_ids import RequestIds
 from bot.settings import Settings
 from bot.storage import StorageError, make_engine, make_sessions
 
@@ -34,53 +41,18 @@ logger = structlog.get_logger(__name__)
 
 WIDGET = Path(__file__).parent.parent / "widget" / "dist"
 MAX_BODY = 64 * 1024
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
-class BodyLimit:
-    """Refuses a body over `MAX_BODY` (of an attachment: `upload`) before it is read into memory, declared or not."""
+def _most(config: Settings) -> Callable[[Scope], tuple[int, Problem]]:
+    """How large a body may be, and what a larger one is refused with."""
+    upload = config.attachment_bytes + attachments.OVERHEAD
 
-    def __init__(self, app: ASGIApp, upload: int = MAX_BODY) -> None:
-        self.app = app
-        self.upload = upload
-
-    def _most(self, scope: Scope) -> tuple[int, Problem]:
+    def most(scope: Scope) -> tuple[int, Problem]:
         if scope["method"] == "POST" and attachments.PATH.fullmatch(scope["path"]):
-            return self.upload, Problem.FILE_TOO_LARGE
+            return upload, Problem.FILE_TOO_LARGE
         return MAX_BODY, Problem.TOO_LARGE
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        most, problem = self._most(scope)
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > most:
-            return await _refuse(HotlineError(problem))(scope, receive, send)
-        size, begun = 0, False
-
-        async def counted() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > most:
-                raise HotlineError(problem)
-            return message
-
-        async def guarded(message: Message) -> None:
-            # What the routes make of a body that was cut off is not the answer.
-            nonlocal begun
-            if size <= most or begun:
-                begun = True
-                await send(message)
-
-        with suppress(HotlineError):
-            await self.app(scope, counted, guarded)
-        if size > most and not begun:
-            await _refuse(HotlineError(problem))(scope, receive, send)
+    return most
 
 
 def _refuse(error: HotlineError) -> JSONResponse:
@@ -96,6 +68,11 @@ def _handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, __: RequestValidationError) -> JSONResponse:
+        return _refuse(HotlineError(Problem.MALFORMED))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
+        # Nobody is left to hear it: the body was not sent to its end, or too slowly.
         return _refuse(HotlineError(Problem.MALFORMED))
 
     @app.exception_handler(StorageError)
@@ -130,34 +107,24 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
     app = FastAPI(title="吉林12315智能助手", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.sessions, app.state.readers, app.state.turns = sessions, readers, turns
     app.state.config = config
-    unlimited = config.rate_limits == "off"
-    app.state.sent = limiter(
-        "sent", 10**9 if unlimited else config.messages_per_minute, None, config.redis_url
-    )
-    app.state.opened = limiter(
-        "opened", 10**9 if unlimited else config.conversations_per_minute, None, config.redis_url
-    )
+    app.state.streams = Counter()  # open event streams by conversation
+    app.state.sent = limiter_of(config, "sent", config.messages_per_minute)
+    app.state.opened = limiter_of(config, "opened", config.conversations_per_minute)
     _handlers(app)
-    app.add_middleware(BodyLimit, upload=config.attachment_bytes + attachments.OVERHEAD)
-
-    @app.middleware("http")
-    async def headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call_next(request)
-        response.headers.setdefault("Content-Security-Policy", CSP)
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        response.headers.setdefault(
-            "Cache-Control", "no-store" if "/api/" in request.url.path else "no-cache"
-        )
-        return response
-
-    if origins := [o.strip() for o in config.allowed_origins.split(",") if o.strip()]:
+    app.add_middleware(BodyLimit, most=_most(config), refuse=_refuse)
+    # Of this process alone: a call of Redis for each request would cost more than a coarse limit is worth.
+    own = limiter_of(config.model_copy(update={"redis_url": ""}), "requests", config.requests_per_minute)
+    app.add_middleware(RequestLimit, limiter=own, refuse=_refuse)
+    if origins := allowed(config.allowed_origins):
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "last-event-id"],
+            expose_headers=["hotline-token", "retry-after", "x-request-id"],
         )
+    surround(app, GatewayHeaders)
+    surround(app, RequestIds)
     for routes in (widget, attachments, ratings):
         app.include_router(routes.router)
     doors.include(app, config)
@@ -179,10 +146,12 @@ def create_app(config: Settings, engine: Engine, *, turns: Turns | None = None) 
         checks = {"database": await asyncio.to_thread(ask), "engine": await engine.alive()}
         return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
 
-    promises = registry_of(readers, turns.now)
+    promises = registry_of(readers, turns.now, config.home_dir)
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        if not inside(request):
+            raise HotlineError(Problem.NOT_FOUND)
         now = generate_latest() + await asyncio.to_thread(generate_latest, promises)
         return PlainTextResponse(now, media_type=CONTENT_TYPE_LATEST)
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy.orm import Session, sessionmaker
 
 from bot.channels import sms, wechat
-from bot.channels.limits import limiter
+from bot.channels.limits import limiter_of
 from bot.channels.sms_gateways import make_gateway
 from bot.channels.wechat_api import WeChatApi
 from bot.channels.wechat_crypto import Envelope
@@ -20,10 +20,8 @@ BURST = 5  # minutes' worth of messages that a citizen may send at once
 
 def include(app: FastAPI, config: Settings) -> None:
     """Add the routes of the channels that are on. Raises `ValueError` for settings that do not go together."""
-    unlimited = config.rate_limits == "off"
-    per_minute = 10**9 if unlimited else config.sms_per_minute
-    app.state.senders = limiter("senders", per_minute, per_minute * BURST, redis_url=config.redis_url)
-    app.state.warned = limiter("warned", 1, 1, redis_url=config.redis_url)
+    app.state.senders = limiter_of(config, "senders", config.sms_per_minute, config.sms_per_minute * BURST)
+    app.state.warned = limiter_of(config, "warned", 1, 1)
     running: set[asyncio.Task[None]] = set()
     app.state.running = running
     if config.sms_gateway:

@@ -69,7 +69,7 @@ def _take(app: FastAPI, session: Session, incoming: Incoming) -> Message:
     answer = _own_answer(app, session, row, conversation, incoming, text)
     if answer is not None:
         said = [simple("chitchat", answer)] if answer else []
-        log.answer(session, message.id, said, dict(conversation.state or {}), now)
+        log.answer(session, conversation, message, said, dict(conversation.state or {}), now)
     return message
 
 

@@ -6,6 +6,7 @@ itself while Redis is down: a limit that is too generous for some minutes is bet
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import redis
 import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from bot.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
@@ -38,12 +41,33 @@ return math.max(1, math.floor((1 - tokens) / rate + 0.5))
 """
 
 
+def address_key(host: str) -> str:
+    """What an address is counted under: an IPv6 one by its /64, which is what one customer of a carrier has."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
 class Limiter(Protocol):
     """Anything that says whether a call may pass."""
 
     def take(self, key: str) -> int:
         """0 when the call may pass, else the seconds to wait (at least 1)."""
         ...
+
+
+class Unlimited:
+    """Lets everything pass, for measuring (`HOTLINE_RATE_LIMITS=off`)."""
+
+    def take(self, key: str) -> int:
+        """0."""
+        return 0
 
 
 class TokenBuckets:
@@ -104,3 +128,8 @@ def limiter(name: str, per_minute: int, burst: int | None = None, redis_url: str
     """The limiter of one thing: shared through Redis if there is one."""
     own = TokenBuckets(per_minute, burst)
     return SharedBuckets(redis_url, name, own) if redis_url else own
+
+
+def limiter_of(config: Settings, name: str, per_minute: int, burst: int | None = None) -> Limiter:
+    """The limiter of one thing in a deployment: counted by all its processes together where there is a Redis."""
+    return Unlimited() if config.rate_limits == "off" else limiter(name, per_minute, burst, config.redis_url)

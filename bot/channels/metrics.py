@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
+from bot.conversations.metrics import ENGINE_FAILURES, LOCK_WAIT_SECONDS
+from bot.storage import ERRORS as DATABASE_ERRORS
+
+__all__ = ["DATABASE_ERRORS", "ENGINE_FAILURES", "LOCK_WAIT_SECONDS"]  # published here, counted there
+
 MESSAGES = Counter("hotline_messages_total", "Citizens' messages stored", ["channel"])
 DUPLICATES = Counter(
     "hotline_duplicate_deliveries_total", "Deliveries of a message that was stored before", ["channel"]

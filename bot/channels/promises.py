@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
@@ -23,6 +24,7 @@ from bot.cases.calendar import local_date
 from bot.cases.models import Case, CaseClock
 from bot.conversations.models import CallBack, Conversation, HandOver, Message
 from bot.desk.models import Review
+from bot.operations import records
 from bot.outbox.models import Delivery
 from bot.storage import StorageError
 
@@ -44,6 +46,9 @@ GAUGES = {
     "hotline_owned_conversations": "Conversations that a person owns",
     "hotline_owner_silent_seconds": "Longest silence of an owner whose citizen wrote since (promise 5)",
     "hotline_reviews_open": "Missed messages that wait to be labelled",
+    "hotline_backup_age_seconds": "Time since the last back-up of this home; absent when there was none",
+    "hotline_audit_verified_age_seconds": "Time since the audit chain was last verified; absent when never",
+    "hotline_audit_chain_holds": "1 when it held then, 0 when an entry was changed or is missing",
 }
 """Name and help of every figure; docs/copilot.md lists the same."""
 
@@ -66,8 +71,11 @@ class Promises(Collector):
         readers: sessionmaker[Session],
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        home: Path | None = None,
     ) -> None:
         self._readers, self._now, self._monotonic = readers, now, monotonic
+        self._home = home
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._known: list[Figure] = []
@@ -89,11 +97,23 @@ class Promises(Collector):
         return [family for family in families.values() if family.samples]
 
     def _read(self) -> list[Figure]:
+        noted = _noted(self._home, self._now()) if self._home else []
         try:
             with self._readers() as session:
-                return [("hotline_database_up", (), 1.0), *read(session, self._now())]
+                return [("hotline_database_up", (), 1.0), *read(session, self._now()), *noted]
         except (StorageError, SQLAlchemyError):
-            return [("hotline_database_up", (), 0.0)]
+            return [("hotline_database_up", (), 0.0), *noted]
+
+
+def _noted(home: Path, now: datetime) -> list[Figure]:
+    """What operations left in the home: it is told also while the database is down."""
+    found: list[Figure] = []
+    if backup := records.last(home, records.BACKUP):
+        found.append(("hotline_backup_age_seconds", (), _age(backup["at"], now)))
+    if verified := records.last(home, records.AUDIT):
+        found.append(("hotline_audit_verified_age_seconds", (), _age(verified["at"], now)))
+        found.append(("hotline_audit_chain_holds", (), 0.0 if verified.get("broken") else 1.0))
+    return found
 
 
 def _age(since: datetime | None, now: datetime) -> float:
@@ -195,8 +215,10 @@ def _owners(session: Session, now: datetime) -> list[Figure]:
     ]
 
 
-def registry_of(readers: sessionmaker[Session], now: Callable[[], datetime]) -> CollectorRegistry:
+def registry_of(
+    readers: sessionmaker[Session], now: Callable[[], datetime], home: Path | None = None
+) -> CollectorRegistry:
     """A registry with these figures alone: an application's own, not the process's."""
     registry = CollectorRegistry()
-    registry.register(Promises(readers, now))
+    registry.register(Promises(readers, now, home=home))
     return registry

@@ -10,12 +10,16 @@ import uuid
 
 import structlog
 import uvicorn
+import uvloop
 
 from bot.cases import terms
 from bot.channels import doors
 from bot.channels.actions_app import create_actions_app
 from bot.channels.app import create_app
+from bot.channels.connections import allow_files, bounded
+from bot.channels.origins import allowed
 from bot.conversations.engine import EngineFailed, HttpEngine
+from bot.crypto import CryptoError, data_key
 from bot.logs import configure
 from bot.outbox.departments import department_adapters
 from bot.outbox.worker import Worker
@@ -36,6 +40,11 @@ async def _warm(engine: HttpEngine) -> None:
         await asyncio.sleep(0.3)
 
 
+def _per_address(config: Settings) -> int:
+    # A proxy in front is one address; it counts its clients' connections itself.
+    return 0 if config.behind_proxy or config.rate_limits == "off" else config.connections_per_address
+
+
 async def serve(config: Settings) -> None:
     """Serve both until SIGTERM or SIGINT."""
     load()  # A pack that contradicts its notice must stop the start, not an answer.
@@ -50,11 +59,16 @@ async def serve(config: Settings) -> None:
             app,
             host=config.host,
             port=config.port,
+            http=bounded(_per_address(config)),
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=config.behind_proxy,
             forwarded_allow_ips="127.0.0.1",
+            # Longer than people think, and than nginx keeps a connection (60 s): whoever closes first must not be
+            # the one that a message is just being sent to.
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
         )
     )
@@ -63,6 +77,7 @@ async def serve(config: Settings) -> None:
             create_actions_app(os.environ["HOTLINE_ACTIONS_TOKEN"]),
             host="127.0.0.1",
             port=config.actions_port,
+            ws="none",
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=2,
@@ -93,7 +108,13 @@ def main() -> None:
     """Run the gateway with the settings of the environment."""
     config = settings()
     configure(config.log_level)
-    asyncio.run(serve(config))
+    allow_files()
+    try:
+        data_key()
+        allowed(config.allowed_origins)
+    except (CryptoError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+    uvloop.run(serve(config))
 
 
 if __name__ == "__main__":

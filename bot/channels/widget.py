@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -15,8 +16,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from bot.channels.addresses import client_of
+from bot.channels.headers import RENEWED
 from bot.channels.metrics import ANSWERS, DUPLICATES, MESSAGES, TURN_SECONDS
 from bot.conversations import log, ownership
 from bot.conversations.compose import greeting, simple
@@ -27,6 +32,8 @@ MAX_CHARACTERS = 2000
 # News may be lost, and a member of staff who types makes none: the log is looked at this often without any.
 POLL_SECONDS = 10.0
 PERSON_POLL_SECONDS = 2.0
+STREAM_SECONDS = 1800.0  # Then the client comes again, with a token that is still good or gets a new one.
+STREAMS = 10  # of one conversation at once: pages that are open on it
 
 router = APIRouter(prefix="/api/v1", tags=["conversations"])
 
@@ -47,21 +54,24 @@ class SendRequest(BaseModel):
     choice: str | None = Field(None, max_length=64)
 
 
-def _token(request: Request) -> str:
+async def _token(request: Request) -> str:  # async: FastAPI would run anything else in a thread
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise HotlineError(Problem.UNAUTHORIZED)
     return token
 
 
-def _open(request: Request, conversation_id: str, token: str) -> Conversation:
+def _open(request: Request, conversation_id: str, token: str) -> tuple[Conversation, str | None]:
     with request.app.state.readers() as session:
-        return log.access_conversation(session, conversation_id, token)
+        return log.access_conversation(session, conversation_id, token, request.app.state.turns.now())
 
 
 async def conversation(request: Request, conversation_id: str) -> Conversation:
-    """The conversation of the path, if the request's token opens it."""
-    return await asyncio.to_thread(_open, request, conversation_id, _token(request))
+    """The conversation of the path, if the request's token opens it; the answer carries the next token in time."""
+    opened, renewed = await asyncio.to_thread(_open, request, conversation_id, await _token(request))
+    if renewed:
+        request.scope["state"][RENEWED] = renewed
+    return opened
 
 
 Access = Annotated[Conversation, Depends(conversation)]
@@ -71,7 +81,7 @@ Access = Annotated[Conversation, Depends(conversation)]
 async def open_conversation(request: Request, body: OpenRequest) -> dict[str, Any]:
     """Open a conversation; answers its id, its token and the greeting."""
     state = request.app.state
-    if wait := state.opened.take(request.client.host if request.client else "?"):
+    if wait := state.opened.take(client_of(request)):
         raise HotlineError(Problem.TOO_MANY, retry_after=wait)
 
     def work() -> dict[str, Any]:
@@ -92,11 +102,10 @@ def _external_id(opened: Conversation, body: SendRequest) -> str:
     return f"{opened.id}:{body.client_message_id}"
 
 
-def _inbound(request: Request, opened: Conversation, body: SendRequest) -> log.InboundMessage:
+def _inbound(session: Session, opened: Conversation, body: SendRequest) -> log.InboundMessage:
     picked: tuple[int, ...] = ()
     if body.choice is not None:
-        with request.app.state.readers() as session:
-            offered = log.last_choices(session, opened.id)
+        offered = log.last_choices(session, opened.id)
         chosen = next((c for c in offered if c["id"] == body.choice), None)
         if chosen is None:
             raise HotlineError(Problem.UNKNOWN_CHOICE)
@@ -113,25 +122,20 @@ def _inbound(request: Request, opened: Conversation, body: SendRequest) -> log.I
 
 
 @router.post("/conversations/{conversation_id}/messages")
-async def send(request: Request, opened: Access, body: SendRequest) -> JSONResponse:
+async def send(
+    request: Request, conversation_id: str, token: Annotated[str, Depends(_token)], body: SendRequest
+) -> JSONResponse:
     """Store a message and answer it; the same `client_message_id` again gives the same body."""
     state = request.app.state
-    if (body.text is None) == (body.choice is None):
-        raise HotlineError(Problem.MALFORMED)
     begun = time.perf_counter()
-    # First of all: a repeated delivery gets its answer even if its button is void by now.
-    known = await asyncio.to_thread(_known, request, opened, body)
-    if known is not None:
-        message, new = known, False
-    else:
-        inbound = await asyncio.to_thread(_inbound, request, opened, body)
-        if wait := state.sent.take(opened.id):
-            raise HotlineError(Problem.TOO_MANY, retry_after=wait)
-        message, new = await asyncio.to_thread(_accept, request, inbound)
-    (MESSAGES if new else DUPLICATES).labels(opened.channel).inc()
+    message, new = await asyncio.to_thread(_arrive, request, conversation_id, token, body)
+    (MESSAGES if new else DUPLICATES).labels(message.channel).inc()
     # A caller that hangs up must not cancel a turn whose message is stored.
-    await asyncio.shield(asyncio.ensure_future(state.turns.run(opened.id)))
-    replies = await asyncio.to_thread(_replies, request, message.id)
+    stored = await asyncio.shield(asyncio.ensure_future(state.turns.run(conversation_id)))
+    if message.id in stored:
+        replies = [log.as_json(m) for m in stored[message.id]]
+    else:
+        replies = await asyncio.to_thread(_replies, request, message.id)
     if new:
         TURN_SECONDS.observe(time.perf_counter() - begun)
         for reply in replies:
@@ -140,13 +144,21 @@ async def send(request: Request, opened: Access, body: SendRequest) -> JSONRespo
     return JSONResponse(body_out, status_code=200 if replies else 202)
 
 
-def _known(request: Request, opened: Conversation, body: SendRequest) -> Message | None:
-    with request.app.state.readers() as session:
-        return log.find(session, opened.channel, _external_id(opened, body))
-
-
-def _accept(request: Request, inbound: log.InboundMessage) -> tuple[Message, bool]:
+def _arrive(request: Request, conversation_id: str, token: str, body: SendRequest) -> tuple[Message, bool]:
+    """Store the message; (message, False) when this delivery was stored before."""
     state = request.app.state
+    with state.readers() as session:
+        opened, renewed = log.access_conversation(session, conversation_id, token, state.turns.now())
+        if renewed:
+            request.scope["state"][RENEWED] = renewed
+        if (body.text is None) == (body.choice is None):
+            raise HotlineError(Problem.MALFORMED)
+        # First of all: a repeated delivery gets its answer even if its button is void by now.
+        if known := log.find(session, opened.channel, _external_id(opened, body)):
+            return known, False
+        inbound = _inbound(session, opened, body)
+    if wait := state.sent.take(opened.id):
+        raise HotlineError(Problem.TOO_MANY, retry_after=wait)
     with state.sessions.begin() as session:
         return log.accept(session, inbound, state.turns.now())
 
@@ -175,6 +187,8 @@ async def events(
 ) -> EventSourceResponse:
     """Server-sent events; `id` is the seq, `Last-Event-ID` resumes after it."""
     resume = request.headers.get("last-event-id", "")
+    if request.app.state.streams[opened.id] >= STREAMS:
+        raise HotlineError(Problem.TOO_MANY, retry_after=5)
     start = int(resume) if resume.isascii() and resume.isdigit() and len(resume) < 10 else after
     return EventSourceResponse(_stream(request, opened.id, start), ping=15)
 
@@ -186,9 +200,17 @@ class _Look:
     staff_types: bool
 
 
-def _look(request: Request, conversation_id: str, seq: int) -> _Look:
+# Few columns: most looks find nothing new, and the state need not be opened for that.
+_NEXT_SEQ = select(Conversation.next_seq).where(Conversation.id == bindparam("id"))
+
+
+def _look(request: Request, conversation_id: str, seq: int, *, whole: bool) -> _Look | None:
+    """What a stream tells after `seq`. None if nothing was said since; owner and place then stay as they were told,
+    unless the look is to be `whole`: whoever takes or leaves a conversation says so in it."""
     now = request.app.state.turns.now()
     with request.app.state.readers() as session:
+        if not whole and session.scalar(_NEXT_SEQ, {"id": conversation_id}) == seq + 1:
+            return None
         opened = session.get_one(Conversation, conversation_id)
         place = ownership.place(session, conversation_id, now=now) if opened.owner == "bot" else None
         queue = {"place": place.place, "wait_minutes": place.wait_minutes} if place else None
@@ -200,30 +222,47 @@ def _look(request: Request, conversation_id: str, seq: int) -> _Look:
 
 
 async def _stream(request: Request, conversation_id: str, seq: int) -> AsyncIterator[ServerSentEvent]:
+    streams: Counter[str] = request.app.state.streams
+    streams[conversation_id] += 1
+    try:
+        async for event in _events(request, conversation_id, seq):
+            yield event
+    finally:
+        streams[conversation_id] -= 1
+        if not streams[conversation_id]:
+            del streams[conversation_id]
+
+
+async def _events(request: Request, conversation_id: str, seq: int) -> AsyncIterator[ServerSentEvent]:
     turns = request.app.state.turns
+    ends = time.monotonic() + STREAM_SECONDS
     news = turns.news.of(conversation_id)
     owner: dict[str, Any] | None = None  # told first on every stream
-    types = ""
-    while not await request.is_disconnected():
+    types, staff_types, whole = "", False, True
+    while time.monotonic() < ends and not await request.is_disconnected():
         news.clear()
-        look = await asyncio.to_thread(_look, request, conversation_id, seq)
-        for message in look.messages:
-            seq = message["seq"]
-            if message.get("answer", {}).get("kind") == "receipt":
-                # Before its message and without an id: whoever is cut off in between gets both again.
-                yield ServerSentEvent(json.dumps({"case": message["answer"]["case"]}), event="receipt")
-            yield ServerSentEvent(json.dumps(message, ensure_ascii=False), event="message", id=str(seq))
-        if len(look.messages) == log.PAGE:
-            continue  # There is more to read.
-        if look.owner != owner:
-            owner = look.owner
-            yield ServerSentEvent(json.dumps(owner, ensure_ascii=False), event="owner")
-        by = "staff" if look.staff_types else "bot" if turns.thinking(conversation_id) else ""
+        look = await asyncio.to_thread(_look, request, conversation_id, seq, whole=whole)
+        if look is not None:
+            for message in look.messages:
+                seq = message["seq"]
+                if message.get("answer", {}).get("kind") == "receipt":
+                    # Before its message and without an id: whoever is cut off in between gets both again.
+                    yield ServerSentEvent(json.dumps({"case": message["answer"]["case"]}), event="receipt")
+                yield ServerSentEvent(json.dumps(message, ensure_ascii=False), event="message", id=str(seq))
+            if len(look.messages) == log.PAGE:
+                continue  # There is more to read.
+            if look.owner != owner:
+                owner = look.owner
+                yield ServerSentEvent(json.dumps(owner, ensure_ascii=False), event="owner")
+            staff_types = look.staff_types
+        by = "staff" if staff_types else "bot" if turns.thinking(conversation_id) else ""
         if by and by != types:
             yield ServerSentEvent(json.dumps({"author": by}), event="typing")
         types = by
+        person = owner is not None and owner["owner"] == "person"
         try:
-            wait = POLL_SECONDS if look.owner["owner"] == "bot" else PERSON_POLL_SECONDS
-            await asyncio.wait_for(news.wait(), wait)
+            await asyncio.wait_for(news.wait(), PERSON_POLL_SECONDS if person else POLL_SECONDS)
+            whole = False
         except TimeoutError:
-            continue
+            # A place in the queue moves, and staff type, without a word in this conversation.
+            whole = person or (owner is not None and owner["queue"] is not None)

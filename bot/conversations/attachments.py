@@ -27,6 +27,7 @@ from bot.conversations.models import Attachment, Conversation, Message
 from bot.crypto import data_key
 from bot.errors import HotlineError, Problem
 from bot.settings import Settings
+from bot.storage import StorageError
 
 ENDINGS = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "application/pdf": ".pdf"}
 OTHER_ENDINGS = {".jpeg": "image/jpeg"}
@@ -159,10 +160,14 @@ def keep(
 
 def _write(path: Path, sealed: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(sealed)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(sealed)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise StorageError(f"The file cannot be written ({error.strerror}); nothing was stored.") from None
 
 
 def read(session: Session, attachment_id: str, *, config: Settings) -> tuple[Attachment, bytes]:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from bot.cases.calendar import SHANGHAI
 from bot.conversations import log
 from bot.conversations.log import Choice, Reply
-from bot.conversations.models import CallBack, Conversation, HandOver
+from bot.conversations.models import CallBack, HandOver
 from bot.conversations.wording import phrases
 from bot.crypto import mask_phone
 from bot.settings import settings
@@ -125,17 +125,20 @@ def done(
 
 def offer_late(session: Session, now: datetime) -> list[str]:
     """Tell everybody who has waited for `LATE` unclaimed how it stands, once; the conversations that were told."""
-    rows = session.execute(
-        select(HandOver, Conversation)
-        .join(Conversation, Conversation.id == HandOver.conversation_id)
+    late = session.scalars(
+        select(HandOver)
         .where(HandOver.state == "waiting", HandOver.created_at <= now - LATE)
         .order_by(HandOver.created_at)
         .limit(50)
     ).all()
     told = []
-    for hand_over, conversation in rows:
+    for hand_over in late:
+        # Whoever claims it, answers it or tells it in another process does so before this or sees this.
+        conversation = log.hold(session, hand_over.conversation_id)
+        session.refresh(hand_over)
         state: dict[str, Any] = dict(conversation.state or {})
-        if state.get("call_back_offered") == hand_over.id or conversation.owner == "person":
+        known = state.get("call_back_offered") == hand_over.id
+        if known or conversation.owner == "person" or hand_over.state != "waiting":
             continue
         before = log.waiting_before(session, hand_over)
         words = phrases()["handoff"]

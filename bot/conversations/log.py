@@ -7,7 +7,7 @@ in the transaction that stores the message.
 from __future__ import annotations
 
 import hashlib
-import secrets
+import hmac
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,13 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, bindparam, func, literal_column, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.util import identity_key
 
-from bot.conversations import delivery
+from bot import request_ids
+from bot.conversations import delivery, tokens
 from bot.conversations.models import Conversation, HandOver, Message
 from bot.conversations.news import announce
 from bot.crypto import mask_text
@@ -63,18 +66,18 @@ class InboundMessage:
     extra: dict[str, Any] = field(default_factory=dict)  # kept with the message, such as its attachments
 
 
-def token_hash(token: str) -> str:
-    """What is stored of a conversation's token."""
-    return hashlib.sha256(token.encode()).hexdigest()
+def token_hash(secret: str) -> str:
+    """What is stored of the secret in a conversation's token."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def open_conversation(session: Session, channel: str, now: datetime) -> tuple[Conversation, str]:
-    """A new conversation and its bearer token, which is shown once and stored as a hash."""
-    token = secrets.token_urlsafe(32)
+    """A new conversation and its bearer token, which is shown once; what is stored is its secret's hash."""
+    secret = tokens.new_secret()
     conversation = Conversation(
         id=str(uuid.uuid4()),
         channel=channel,
-        token_hash=token_hash(token),
+        token_hash=token_hash(secret),
         owner="bot",
         next_seq=1,
         state={},
@@ -83,45 +86,79 @@ def open_conversation(session: Session, channel: str, now: datetime) -> tuple[Co
     )
     session.add(conversation)
     session.flush()
-    return conversation, token
+    return conversation, tokens.sign(conversation.id, secret, now, now)
 
 
-def access_conversation(session: Session, conversation_id: str, token: str) -> Conversation:
-    """The conversation, if `token` opens it; raises `HotlineError` otherwise."""
-    conversation = session.get(Conversation, conversation_id)
+# Statements of every turn are built once: SQLAlchemy takes longer to build one than SQLite to run it.
+_CONVERSATION = select(Conversation).where(Conversation.id == bindparam("id"))
+_HELD = _CONVERSATION.with_for_update()
+_DELIVERED = select(Message).where(
+    Message.channel == bindparam("channel"), Message.external_id == bindparam("external_id")
+)
+# As the partial index `ix_messages_unanswered` says it: with a parameter in the place of 'user' it is not used.
+_WAITS = and_(Message.author == literal_column("'user'"), Message.answered_at.is_(None))
+# Nor is it used where another index has the order: that one reads the whole log.
+_UNANSWERED = (
+    select(Message).where(Message.conversation_id == bindparam("id"), _WAITS).order_by(Message.seq + 0)
+)
+_REPLIES = select(Message).where(Message.reply_to == bindparam("id")).order_by(Message.seq)
+
+
+def access_conversation(
+    session: Session, conversation_id: str, token: str, now: datetime
+) -> tuple[Conversation, str | None]:
+    """The conversation, if `token` opens it, and the token's successor if it is time; raises `HotlineError`."""
+    # PostgreSQL would not even look for a name with a NUL in it.
+    printable = conversation_id.isprintable()
+    conversation = session.scalar(_CONVERSATION, {"id": conversation_id}) if printable else None
     if conversation is None:
         raise HotlineError(Problem.UNKNOWN_CONVERSATION)
-    if not secrets.compare_digest(conversation.token_hash, token_hash(token)):
+    secret, left = tokens.check(conversation_id, token, now)
+    if not hmac.compare_digest(conversation.token_hash, token_hash(secret)):
         raise HotlineError(Problem.UNAUTHORIZED)
-    return conversation
+    return conversation, tokens.renewed(conversation.id, secret, left, conversation.created_at, now)
 
 
-def _draw_seq(session: Session, conversation_id: str, now: datetime) -> int:
-    drawn = session.execute(
+def hold(session: Session, conversation_id: str) -> Conversation:
+    """The conversation as it is now, locked until the transaction ends."""
+    return session.scalars(
+        _HELD, {"id": conversation_id}, execution_options={"populate_existing": True}
+    ).one()
+
+
+def _draw_seqs(
+    session: Session, conversation_id: str, now: datetime, count: int = 1, **changes: Any
+) -> list[int]:
+    """The next `count` numbers of the conversation, drawn together with other `changes` of its row."""
+    changes |= {"updated_at": now}
+    after = session.scalar(
         update(Conversation)
         .where(Conversation.id == conversation_id)
-        .values(next_seq=Conversation.next_seq + 1, updated_at=now)
+        .values(next_seq=Conversation.next_seq + count, **changes)
         .returning(Conversation.next_seq)
-    ).scalar_one_or_none()
-    if drawn is None:
+        .execution_options(synchronize_session=False)
+    )
+    if after is None:
         raise HotlineError(Problem.UNKNOWN_CONVERSATION)
-    announce(session, conversation_id)
-    return drawn - 1
+    known = session.identity_map.get(identity_key(Conversation, conversation_id))
+    if known is not None:
+        for name, value in (changes | {"next_seq": after}).items():
+            set_committed_value(known, name, value)
+    if count:
+        announce(session, conversation_id)
+    return list(range(after - count, after))
 
 
 def find(session: Session, channel: str, external_id: str) -> Message | None:
     """The message of an earlier delivery, if there was one."""
-    return session.scalar(
-        select(Message).where(Message.channel == channel, Message.external_id == external_id)
-    )
+    return session.scalar(_DELIVERED, {"channel": channel, "external_id": external_id})
 
 
 def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Message, bool]:
     """Store a citizen's message; (message, False) when this delivery was stored before."""
     # The conversation's row is locked first: the same delivery may be on its way through another process.
-    session.execute(
-        select(Conversation.id).where(Conversation.id == inbound.conversation_id).with_for_update()
-    )
+    if session.get_bind().dialect.name != "sqlite":  # there the whole transaction has the lock
+        session.execute(_HELD.with_only_columns(Conversation.id), {"id": inbound.conversation_id})
     if known := find(session, inbound.channel, inbound.external_id):
         return known, False
     # Numbers of identity and bank cards are never stored as typed (个人信息保护法 Art 6, GB/T 47746—2026).
@@ -129,10 +166,13 @@ def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Me
     extra: dict[str, Any] = {"picked": list(inbound.picked)} if inbound.picked else {}
     if body != inbound.text:
         extra["masked"] = True
+    # Whoever answers it, and whenever: the citizen's complaint names the call that brought it.
+    if request_id := request_ids.current():
+        extra["request_id"] = request_id
     message = Message(
         id=str(uuid.uuid4()),
         conversation_id=inbound.conversation_id,
-        seq=_draw_seq(session, inbound.conversation_id, now),
+        seq=_draw_seqs(session, inbound.conversation_id, now)[0],
         author="user",
         channel=inbound.channel,
         external_id=inbound.external_id,
@@ -145,16 +185,7 @@ def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Me
     return message, True
 
 
-def append(
-    session: Session,
-    conversation: Conversation,
-    author: str,
-    reply: Reply,
-    now: datetime,
-    reply_to: Message | None = None,
-    external_id: str | None = None,
-) -> Message:
-    """Store a message of the bot, the system or staff; `reply_to` is the citizen's message that it answers."""
+def _extra(reply: Reply, reply_to: Message | None) -> dict[str, Any] | None:
     extra: dict[str, Any] = {"answer": reply.answer} if reply.answer else {}
     if reply.choices:
         # Unique over the turns: a button pressed late must not mean what its place means by now.
@@ -169,65 +200,96 @@ def append(
         extra["card"] = reply.card
     if reply.name:
         extra["name"] = reply.name
-    message = Message(
-        id=str(uuid.uuid4()),
-        conversation_id=conversation.id,
-        seq=_draw_seq(session, conversation.id, now),
-        author=author,
-        channel=conversation.channel,
-        external_id=external_id,
-        body=reply.text,
-        extra=extra or None,
-        reply_to=reply_to.id if reply_to else None,
-        created_at=now,
-    )
-    session.add(message)
+    return extra or None
+
+
+def append(
+    session: Session,
+    conversation: Conversation,
+    author: str,
+    reply: Reply,
+    now: datetime,
+    reply_to: Message | None = None,
+    external_id: str | None = None,
+) -> Message:
+    """Store a message of the bot, the system or staff; `reply_to` is the citizen's message that it answers."""
+    [seq] = _draw_seqs(session, conversation.id, now)
+    return _add(session, conversation, author, [(seq, reply)], now, reply_to, external_id)[0]
+
+
+def _add(
+    session: Session,
+    conversation: Conversation,
+    author: str,
+    numbered: Sequence[tuple[int, Reply]],
+    now: datetime,
+    reply_to: Message | None = None,
+    external_id: str | None = None,
+) -> list[Message]:
+    messages = [
+        Message(
+            id=str(uuid.uuid4()),
+            conversation_id=conversation.id,
+            seq=seq,
+            author=author,
+            channel=conversation.channel,
+            external_id=external_id,
+            body=reply.text,
+            extra=_extra(reply, reply_to),
+            reply_to=reply_to.id if reply_to else None,
+            created_at=now,
+        )
+        for seq, reply in numbered
+    ]
+    session.add_all(messages)
     session.flush()
-    # On a channel without a page the message is on its way when this transaction commits, or not at all.
-    delivery.queue(session, conversation, message, now, reply_to)
-    return message
+    for message in messages:
+        # On a channel without a page the message is on its way when this transaction commits, or not at all.
+        delivery.queue(session, conversation, message, now, reply_to)
+    return messages
 
 
 def answer(
     session: Session,
-    message_id: str,
+    conversation: Conversation,
+    message: Message,
     replies: Sequence[Reply],
     state: dict[str, Any],
     now: datetime,
     reading: dict[str, Any] | None = None,
-) -> bool:
-    """Store the replies to a message together with the new state; False when it was answered meanwhile.
+) -> list[Message] | None:
+    """Store the replies to a message together with the new state; None when it was answered meanwhile.
 
     `reading` is what the engine understood; it stays with the citizen's message for staff.
     """
+    changes: dict[str, Any] = {"answered_at": now}
+    if reading:
+        changes["extra"] = (message.extra or {}) | {"reading": reading}
     won = session.execute(
-        update(Message).where(Message.id == message_id, Message.answered_at.is_(None)).values(answered_at=now)
+        update(Message)
+        .where(Message.id == message.id, Message.answered_at.is_(None))
+        .values(**changes)
+        .execution_options(synchronize_session=False)
     )
     if won.rowcount != 1:  # type: ignore[attr-defined]
-        return False
-    message = session.get_one(Message, message_id)
-    if reading:
-        message.extra = (message.extra or {}) | {"reading": reading}
-    conversation = session.get_one(Conversation, message.conversation_id)
-    for reply in replies:
-        append(session, conversation, "bot", reply, now, reply_to=message)
-    conversation.state = state
-    return True
+        return None
+    for name, value in changes.items():
+        set_committed_value(message, name, value)
+    seqs = _draw_seqs(session, conversation.id, now, len(replies), state=state)
+    return _add(session, conversation, "bot", list(zip(seqs, replies)), now, message)
 
 
 def unanswered(session: Session, conversation_id: str) -> list[Message]:
     """A conversation's messages that no turn has finished, in order."""
-    return list(
-        session.scalars(
-            select(Message)
-            .where(
-                Message.conversation_id == conversation_id,
-                Message.author == "user",
-                Message.answered_at.is_(None),
-            )
-            .order_by(Message.seq)
-        )
-    )
+    return list(session.scalars(_UNANSWERED, {"id": conversation_id}))
+
+
+def is_finished(session: Session, conversation_id: str, message_id: str) -> bool:
+    """Whether the message was answered already. The conversation stays locked until the transaction ends, so that it
+    cannot be answered meanwhile either."""
+    session.execute(_HELD.with_only_columns(Conversation.id), {"id": conversation_id})
+    answered = select(Message.answered_at).where(Message.id == message_id)
+    return session.scalar(answered) is not None
 
 
 def conversations_to_resume(session: Session, before: datetime) -> list[str]:
@@ -235,7 +297,7 @@ def conversations_to_resume(session: Session, before: datetime) -> list[str]:
     return list(
         session.scalars(
             select(Message.conversation_id)
-            .where(Message.author == "user", Message.answered_at.is_(None), Message.created_at <= before)
+            .where(_WAITS, Message.created_at <= before)
             .group_by(Message.conversation_id)
             .order_by(func.min(Message.created_at))
         )
@@ -244,7 +306,7 @@ def conversations_to_resume(session: Session, before: datetime) -> list[str]:
 
 def replies_to(session: Session, message_id: str) -> list[Message]:
     """The stored replies of one turn."""
-    return list(session.scalars(select(Message).where(Message.reply_to == message_id).order_by(Message.seq)))
+    return list(session.scalars(_REPLIES, {"id": message_id}))
 
 
 def after(session: Session, conversation_id: str, seq: int, limit: int = PAGE) -> list[Message]:

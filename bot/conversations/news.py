@@ -22,6 +22,7 @@ logger = structlog.get_logger(__name__)
 CHANNEL = "hotline_messages"
 LOOK_SECONDS = 0.15  # How often SQLite is asked for its data version: a few microseconds each.
 RETRY_SECONDS = 2.0
+TIDY = 1000  # conversations nobody waits for any more that are kept at most, beside as many as are waited for
 
 
 def announce(session: Session, conversation_id: str) -> None:
@@ -31,18 +32,24 @@ def announce(session: Session, conversation_id: str) -> None:
 
 
 class News:
-    """Events of this process: one a conversation, and one for everything (the desk's queue)."""
+    """Events of this process: of a conversation, and of everything (the desk's queue); one for each who waits."""
 
     def __init__(self, readers: sessionmaker[Session]) -> None:
         self._readers = readers
-        self._events: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
+        self._events: dict[str, weakref.WeakSet[asyncio.Event]] = {}
+        self._tidy_at = TIDY
         self._everything: weakref.WeakSet[asyncio.Event] = weakref.WeakSet()
 
     def of(self, conversation_id: str) -> asyncio.Event:
-        """The conversation's event; whoever waits clears it before reading the log."""
-        event = self._events.get(conversation_id)
-        if event is None:
-            event = self._events[conversation_id] = asyncio.Event()
+        """An event of the caller's own for a conversation; whoever waits clears it before reading the log.
+
+        One that several shared would be cleared by one of them while another reads.
+        """
+        if len(self._events) >= self._tidy_at:
+            self._events = {id: waiting for id, waiting in self._events.items() if waiting}
+            self._tidy_at = 2 * len(self._events) + TIDY
+        event = asyncio.Event()
+        self._events.setdefault(conversation_id, weakref.WeakSet()).add(event)
         return event
 
     def everything(self) -> asyncio.Event:
@@ -53,13 +60,13 @@ class News:
 
     def ring(self, conversation_id: str) -> None:
         """Wake who waits in this process."""
-        if event := self._events.get(conversation_id):
-            event.set()
-        for event in list(self._everything):
+        for event in [*self._events.get(conversation_id, ()), *self._everything]:
             event.set()
 
     def _ring_all(self) -> None:
-        for event in [*self._events.values(), *self._everything]:
+        for conversation_id in list(self._events):
+            self.ring(conversation_id)
+        for event in list(self._everything):
             event.set()
 
     async def watch(self) -> None:
@@ -71,14 +78,14 @@ class News:
                     await self._listen(engine)
                 else:
                     await self._look(engine)
-            # What was committed while nobody listened is unknown: everybody looks once.
-            self._ring_all()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self, engine: Engine) -> None:
         url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute(f"LISTEN {CHANNEL}")
+            # What was committed while nobody listened is unknown: everybody looks once, now that somebody does.
+            self._ring_all()
             async for notice in connection.notifies():
                 self.ring(notice.payload)
 
@@ -89,6 +96,7 @@ class News:
             cursor = connection.cursor()
             version = cursor.execute("PRAGMA data_version").fetchone()[0]
             last = cursor.execute("SELECT coalesce(max(rowid), 0) FROM messages").fetchone()[0]
+            self._ring_all()
             while True:
                 await asyncio.sleep(LOOK_SECONDS)
                 now = cursor.execute("PRAGMA data_version").fetchone()[0]

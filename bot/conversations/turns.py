@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,13 +16,15 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from bot.cases import store as cases
+from bot import request_ids
+from bot.cases.models import Case, CaseDraft
 from bot.conversations import call_back, emergency, log, notices, ownership
 from bot.conversations.compose import Composed, compose, hand_over_reply, in_danger, simple
 from bot.conversations.engine import Engine, EngineFailed
+from bot.conversations.metrics import ENGINE_FAILURES, LOCK_WAIT_SECONDS
 from bot.conversations.models import Address, Conversation, Message
 from bot.conversations.news import News
 from bot.conversations.receipt import receipt_of_message
@@ -34,6 +37,16 @@ logger = structlog.get_logger(__name__)
 
 WAIT_FOR_ENGINE = 60.0  # seconds that messages left by an earlier process wait for an engine that starts
 SWEEP_SECONDS = 20.0  # Messages whose replies could not be stored are tried again this often.
+# All that a turn needs to know in one look: conversation, draft, address, and whether the message lodged a case.
+_FACTS = (
+    select(
+        Conversation, CaseDraft, Address, exists().where(Case.confirmed_by_message == bindparam("message"))
+    )
+    .outerjoin(CaseDraft, (CaseDraft.conversation_id == Conversation.id) & (CaseDraft.state == "open"))
+    .outerjoin(Address, Address.conversation_id == Conversation.id)
+    .where(Conversation.id == bindparam("conversation"))
+    .limit(1)
+)
 # What may still be said when a person has taken over while the bot was thinking.
 NEVER_DROPPED = ("emergency", "receipt")
 LEFT_BEHIND = timedelta(seconds=30)  # Older than any turn may take: no other process works on it.
@@ -70,18 +83,33 @@ class Turns:
 
     # -- the turn -----------------------------------------------------------------------------------
 
-    async def run(self, conversation_id: str) -> None:
-        """Answer every stored message of the conversation that waits, in order."""
+    async def run(self, conversation_id: str) -> dict[str, list[Message]]:
+        """Answer every stored message of the conversation that waits, in order.
+
+        Returns the replies that this call stored, by the id of the message they answer; a message that another call
+        or process has answered is not among them (`log.replies_to`).
+        """
+        stored: dict[str, list[Message]] = {}
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
+        asked = time.perf_counter()
         async with lock:
+            LOCK_WAIT_SECONDS.observe(time.perf_counter() - asked)
             self._thinking.add(conversation_id)
             self.news.ring(conversation_id)
             try:
-                for message in await asyncio.to_thread(self._waiting, conversation_id):
-                    await self._answer(message)
+                waiting, facts = await asyncio.to_thread(self._waiting, conversation_id)
+                for message in waiting:
+                    # What the messages before it have changed is looked up again.
+                    known = facts if message is waiting[0] else await asyncio.to_thread(self._facts, message)
+                    brought_by = (message.extra or {}).get("request_id")
+                    with request_ids.within(brought_by, conversation=conversation_id, message=message.id):
+                        replies = await self._answer(message, known)
+                    if replies is not None:
+                        stored[message.id] = replies
             finally:
                 self._thinking.discard(conversation_id)
         self.news.ring(conversation_id)
+        return stored
 
     async def resume(self, older_than: timedelta = timedelta(0)) -> int:
         """Answer what was stored and not answered; returns the number of conversations that it was.
@@ -110,12 +138,17 @@ class Turns:
                     self.news.ring(conversation_id)
             except StorageError as error:
                 logger.error("resume_failed", error=str(error))
+            except Exception as error:
+                # A mistake in one look must not end all looking: nobody else answers what is left.
+                logger.exception("resume_failed", error=type(error).__name__)
             older_than = LEFT_BEHIND
             await asyncio.sleep(SWEEP_SECONDS)
 
-    def _waiting(self, conversation_id: str) -> list[Message]:
+    def _waiting(self, conversation_id: str) -> tuple[list[Message], dict[str, Any]]:
+        """The messages that wait, and what is known for the first of them."""
         with self.readers() as session:
-            return log.unanswered(session, conversation_id)
+            waiting = log.unanswered(session, conversation_id)
+            return waiting, self._known(session, waiting[0]) if waiting else {}
 
     def _to_resume(self, before: datetime) -> list[str]:
         with self.readers() as session:
@@ -125,8 +158,8 @@ class Turns:
         with self.sessions.begin() as session:
             return call_back.offer_late(session, self.now())
 
-    async def _answer(self, message: Message) -> None:
-        facts = await asyncio.to_thread(self._facts, message)
+    async def _answer(self, message: Message, facts: dict[str, Any]) -> list[Message] | None:
+        begun = time.perf_counter()
         switches: Switches = facts["switches"]
         state = facts["state"]
         signal = emergency.check(message.body)
@@ -153,7 +186,14 @@ class Turns:
             composed.state.pop("call_back", None)
         composed.state = composed.state | {"met": True}
         self._mention(composed, message, switches)
-        await asyncio.to_thread(self._store, message, composed)
+        replies = await asyncio.to_thread(self._store, message, composed)
+        logger.info(
+            "turn",
+            kinds=[reply.answer.get("kind") for reply in composed.replies],
+            hand_over=bool(composed.hand_over),
+            ms=round((time.perf_counter() - begun) * 1000),
+        )
+        return replies
 
     def _mention(self, composed: Composed, message: Message, switches: Switches) -> None:
         """What stands before the answer: staff's emergency notice, once; a warning about numbers that were masked."""
@@ -167,23 +207,25 @@ class Turns:
             composed.hand_over = composed.hand_over or "发来证件号或银行卡号"
 
     def _facts(self, message: Message) -> dict[str, Any]:
-        switches = self.switchboard.current()
         with self.readers() as session:
-            conversation = session.get_one(Conversation, message.conversation_id)
-            draft = cases.current_draft(session, conversation.id)
-            address = session.scalar(select(Address).where(Address.conversation_id == conversation.id))
-            phone = str(((draft.data if draft else {}) or {}).get("fields", {}).get("phone") or "")
-            if not phone and address is not None and address.channel == "sms":
-                phone = address.address
-            return {
-                "owner": conversation.owner,
-                "state": dict(conversation.state or {}),
-                "intake": (draft.type or "T") if draft else "",
-                "asked": (draft.asked or "") if draft else "",
-                "receipt": receipt_of_message(session, message.id),
-                "phone": phone,
-                "switches": switches,
-            }
+            return self._known(session, message)
+
+    def _known(self, session: Session, message: Message) -> dict[str, Any]:
+        conversation, draft, address, lodged = session.execute(
+            _FACTS, {"conversation": message.conversation_id, "message": message.id}
+        ).one()
+        phone = str(((draft.data if draft else {}) or {}).get("fields", {}).get("phone") or "")
+        if not phone and address is not None and address.channel == "sms":
+            phone = address.address
+        return {
+            "owner": conversation.owner,
+            "state": dict(conversation.state or {}),
+            "intake": (draft.type or "T") if draft else "",
+            "asked": (draft.asked or "") if draft else "",
+            "receipt": receipt_of_message(session, message.id) if lodged else None,
+            "phone": phone,
+            "switches": self.switchboard.current(),
+        }
 
     async def _ask_engine(
         self, message: Message, facts: dict[str, Any], signal: emergency.Signal | None
@@ -209,10 +251,10 @@ class Turns:
         except Exception as error:
             # Whatever it was: a message that cannot be answered would hold up all that come after it.
             known = isinstance(error, (EngineFailed, ValueError))
+            reason = str(error).partition(":")[0] if isinstance(error, EngineFailed) else type(error).__name__
+            ENGINE_FAILURES.labels(reason).inc()
             logger.error(
                 "turn_failed",
-                conversation=message.conversation_id,
-                message=message.id,
                 error=f"{type(error).__name__}: {error}",
                 exc_info=not known,
             )
@@ -231,10 +273,17 @@ class Turns:
         with self.readers() as session:
             return receipt_of_message(session, message.id)
 
-    def _store(self, message: Message, composed: Composed) -> None:
+    def _store(self, message: Message, composed: Composed) -> list[Message] | None:
+        """Store what was composed; gives the stored replies, or None if another process was faster."""
         now = self.now()
         with self.sessions.begin() as session:
-            conversation = session.get_one(Conversation, message.conversation_id, with_for_update=True)
+            conversation = log.hold(session, message.conversation_id)
+            if not composed.reading and (receipt := receipt_of_message(session, message.id)):
+                # The engine's answer did not come, but what it had begun has lodged the case by now.
+                told = compose([receipt], {}, composed.state, message.body)
+                danger = [r for r in composed.replies if r.answer.get("kind") == "emergency"]
+                composed.replies, composed.state = [*danger, *told.replies], told.state
+                composed.hand_over = composed.hand_over if composed.urgent else ""
             if conversation.owner == "person":
                 # A person took over while the bot was thinking: the bot is silent from that moment (promise 5).
                 composed.replies = [r for r in composed.replies if r.answer.get("kind") in NEVER_DROPPED]
@@ -246,12 +295,16 @@ class Turns:
                 composed.replies.append(simple("handoff", call_back.promise(row, now)))
             if composed.hand_over:
                 self._hand_over(session, message, composed, now)
-            if not log.answer(session, message.id, composed.replies, composed.state, now, composed.reading):
+            replies = log.answer(
+                session, conversation, message, composed.replies, composed.state, now, composed.reading
+            )
+            if replies is None:
                 session.rollback()
-                logger.info("answered_elsewhere", message=message.id)
-                return
+                logger.info("answered_elsewhere")
+                return None
             if any(reply.answer.get("kind") == "receipt" for reply in composed.replies):
                 notices.after_receipt(session, message, now)
+            return replies
 
     def _hand_over(self, session: Session, message: Message, composed: Composed, now: datetime) -> None:
         before = log.queue_hand_over(

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 
 import structlog
 from fastapi import FastAPI, Request
@@ -15,13 +16,16 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException
 
-from bot.channels.limits import TokenBuckets
+from bot.channels.bodies import BodyLimit
+from bot.channels.headers import surround
+from bot.channels.limits import limiter_of
 from bot.conversations import notices
 from bot.conversations.engine import Engine
 from bot.desk import login_pages
 from bot.desk.auth import Guard, refusal
 from bot.desk.headers import SecurityHeaders
 from bot.errors import HotlineError, Problem
+from bot.request_ids import RequestIds
 from bot.settings import Settings
 from bot.storage import StorageError, make_engine, make_sessions
 
@@ -30,6 +34,7 @@ logger = structlog.get_logger(__name__)
 ROUTERS = ("conversations_api", "cases_api", "copilot_api", "admin_api")
 LOG_INS_PER_MINUTE = 30  # of one address
 HASHING_AT_ONCE = 2
+MAX_BODY = 1024 * 1024
 
 
 def utc_now() -> datetime:
@@ -56,8 +61,7 @@ def create_desk_app(
     app.state.config, app.state.engine, app.state.now = config, engine, now
     notices.listen()
     app.state.sessions, app.state.readers = sessions, readers
-    unlimited = config.rate_limits == "off"
-    app.state.log_ins = TokenBuckets(10**9 if unlimited else LOG_INS_PER_MINUTE)
+    app.state.log_ins = limiter_of(config, "log_ins", LOG_INS_PER_MINUTE)
     app.state.hashing = asyncio.Semaphore(HASHING_AT_ONCE)
     _handlers(app)
 
@@ -71,9 +75,11 @@ def create_desk_app(
             app.include_router(importlib.import_module(f"bot.desk.{name}").router)
     if pages and importlib.util.find_spec("bot.desk.pages"):
         importlib.import_module("bot.desk.pages").mount(app)
+    app.add_middleware(BodyLimit, most=lambda _: (MAX_BODY, Problem.TOO_LARGE), refuse=refusal)
     # The last one added is the outermost: whatever the pages add stands behind the guard.
     app.add_middleware(Guard, sessions=sessions, readers=readers, config=config, now=now)
-    app.add_middleware(SecurityHeaders, https=config.desk_cookie_secure)
+    surround(app, partial(SecurityHeaders, https=config.desk_cookie_secure))
+    surround(app, RequestIds)
     return app
 
 

@@ -8,14 +8,16 @@ forget it. It lets three exact paths through (`OPEN`); for everything else it fi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
+import structlog
 from fastapi import Depends, Request
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +27,9 @@ from bot.settings import Settings
 from bot.staff import accounts
 from bot.staff.models import Staff
 from bot.staff.permissions import Permission, may
+from bot.storage import StorageError
+
+logger = structlog.get_logger(__name__)
 
 COOKIE = "hotline_desk"
 OPEN = frozenset({"/login", "/login.css", "/healthz"})
@@ -74,6 +79,20 @@ def refusal(error: HotlineError) -> JSONResponse:
     return JSONResponse(error.body(), status_code=error.problem.status, headers=headers)
 
 
+def out_of_order(scope: Scope) -> Response:
+    """What is answered while nobody's log-in can be looked up: the contract's error, or a page for a browser."""
+    error = HotlineError(Problem.NOT_STORED, retry_after=5)
+    if _for_programs(scope):
+        return refusal(error)
+    # It says what is the matter, keeps the address and tries again by itself.
+    page = (
+        '<!doctype html><html lang="zh-CN"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">'
+        "<title>吉林12315值班台</title></head><body><h1>值班台暂时连不上数据库</h1>"
+        "<p>已经保存的内容都在，恢复后这个页面会自动打开，不用重新登录。请先用电话接待。</p></body></html>"
+    )
+    return HTMLResponse(page, 503, {"Retry-After": str(error.retry_after)})
+
+
 def held(staff: Staff, config: Settings) -> Problem | None:
     """What somebody must do before they may work: replace the first password, set up one-time codes."""
     if staff.must_change_password:
@@ -121,7 +140,11 @@ class Guard:
             if not _small(scope):
                 return await refusal(HotlineError(Problem.TOO_LARGE))(scope, receive, send)
             return await self.app(scope, receive, send)
-        caller = await self._caller(connection)
+        try:
+            caller = await self._caller(connection)
+        except StorageError as error:
+            logger.error("not_stored", error=str(error))
+            return await out_of_order(scope)(scope, receive, send)
         if caller is None:
             return await self._turn_away(scope, receive, send)
         problem = held(caller.staff, self.config)
@@ -161,7 +184,12 @@ class Guard:
             with self.sessions.begin() as session:
                 accounts.touch(session, caller.token, now=now)
 
-        await asyncio.to_thread(write)
+        try:
+            await asyncio.to_thread(write)
+        except StorageError as error:
+            # Who only reads must not be refused because it cannot be noted that they were here.
+            self._touched.pop(caller.token, None)
+            logger.warning("not_noted", error=str(error))
 
     async def _turn_away(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _for_programs(scope):
@@ -171,7 +199,10 @@ class Guard:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
-        caller = await self._caller(connection)
+        caller: Caller | None = None
+        # While the database is away the page asks for its websocket again by itself.
+        with contextlib.suppress(StorageError):
+            caller = await self._caller(connection)
         if (
             caller is None
             or (caller.by_cookie and not same_site(connection))
@@ -204,8 +235,11 @@ class Guard:
         async def alive() -> bool:
             nonlocal looked
             looked = loop.time()
-            if await asyncio.to_thread(self._staff, caller.token, caller.by_cookie):
-                return True
+            try:
+                if await asyncio.to_thread(self._staff, caller.token, caller.by_cookie):
+                    return True
+            except StorageError:
+                return True  # Nobody is logged out because the database is away for a moment.
             await send({"type": "websocket.close", "code": 4401})
             return False
 

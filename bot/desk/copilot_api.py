@@ -259,6 +259,6 @@ async def metrics(request: Request, _: Viewer) -> Response:
     """Prometheus: this process's counters (the copilot's among them) and the promises. Bearer of a program log-in."""
     state = request.app.state
     if not hasattr(state, "promises"):
-        state.promises = registry_of(state.readers, state.now)
+        state.promises = registry_of(state.readers, state.now, state.config.home_dir)
     text = generate_latest() + await asyncio.to_thread(generate_latest, state.promises)
     return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bot.channels.headers import EVERYWHERE, HSTS
+
 # Pages are drawn by NiceGUI: its start script and Quasar's styles stand inline in the page, and Vue compiles
 # components in the browser, which is `eval`. Everything comes from this server; data leaves to it alone.
 PAGES = (
@@ -17,15 +19,8 @@ PLAIN = (
     "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-FIXED = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    # Not `no-referrer`: with it browsers send `Origin: null` with a form, which the guard refuses.
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+# Not `no-referrer`: with it browsers send `Origin: null` with a form, which the guard refuses.
+FIXED = EVERYWHERE | {"Referrer-Policy": "same-origin"}
 LIBRARIES = "/_nicegui/"
 
 
@@ -49,8 +44,8 @@ class SecurityHeaders:
                 for name, value in FIXED.items():
                     headers[name] = value
                 headers.setdefault("Content-Security-Policy", PLAIN if plain else PAGES)
-                if self.https:
-                    headers["Strict-Transport-Security"] = "max-age=31536000"
+                if self.https or scope["scheme"] == "https":
+                    headers["Strict-Transport-Security"] = HSTS
                 kept = headers.get("cache-control", "")
                 if path.startswith(LIBRARIES) and "max-age" in kept:
                     headers["Cache-Control"] = kept.replace("public", "private")

@@ -15,11 +15,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader
 
+from bot.channels.addresses import client_of
 from bot.desk.auth import COOKIE, CurrentStaff, held, refusal, same_site
 from bot.errors import HotlineError, Problem
 from bot.settings import Settings
 from bot.staff import accounts, passwords
 from bot.staff.models import Role, Staff
+from bot.storage import StorageError
 
 FOLDER = Path(__file__).parent / "login"
 FORM_COOKIE = "hotline_desk_form"
@@ -35,11 +37,10 @@ def safe_next(target: str) -> str:
 
 
 def _page(name: str, request: Request, status: int = 200, **values: Any) -> HTMLResponse:
-    config: Settings = request.app.state.config
     form = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
     response = HTMLResponse(PAGES.get_template(name).render(form=form, **values), status)
     response.set_cookie(
-        FORM_COOKIE, form, httponly=True, samesite="strict", secure=config.desk_cookie_secure, path="/"
+        FORM_COOKIE, form, httponly=True, samesite="strict", secure=_secure(request), path="/"
     )
     return response
 
@@ -54,7 +55,7 @@ async def _fields(request: Request) -> dict[str, str]:
     if request.headers.get("content-type", "").startswith("application/json"):
         try:
             body = json.loads(await request.body())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HotlineError(Problem.MALFORMED) from None
         if not isinstance(body, dict) or not all(isinstance(v, str) for v in body.values()):
             raise HotlineError(Problem.MALFORMED)
@@ -81,14 +82,17 @@ async def log_in(request: Request) -> Response:
     program = request.headers.get("content-type", "").startswith("application/json")
     fields = await _fields(request)
     username, password = fields.get("username", ""), fields.get("password", "")
-    wait = request.app.state.log_ins.take(request.client.host if request.client else "")
+    wait = request.app.state.log_ins.take(client_of(request))
     try:
         if wait:
             raise HotlineError(Problem.TOO_MANY, retry_after=wait)
         if not program and not (_form_fits(request, fields) and same_site(request)):
             raise HotlineError(Problem.CROSS_SITE)
         kind = "program" if program else "page"
-        staff, token = await _checked(request, username, password, fields.get("code", ""), kind)
+        try:
+            staff, token = await _checked(request, username, password, fields.get("code", ""), kind)
+        except StorageError:
+            raise HotlineError(Problem.NOT_STORED, retry_after=5) from None
     except HotlineError as error:
         if program:
             return refusal(error)
@@ -106,7 +110,7 @@ async def log_in(request: Request) -> Response:
         }
         return JSONResponse(who)
     response = RedirectResponse(safe_next(fields.get("next", "/")), 303)
-    _set_cookie(response, token, request.app.state.config)
+    _set_cookie(response, token, request)
     return response
 
 
@@ -129,14 +133,21 @@ async def _checked(request: Request, username: str, password: str, code: str, ki
     return await asyncio.to_thread(enter, checked)
 
 
-def _set_cookie(response: Response, token: str, config: Settings) -> None:
+def _secure(request: Request) -> bool:
+    """Whether cookies must travel over HTTPS only: by the setting, and wherever the log-in itself did."""
+    config: Settings = request.app.state.config
+    return config.desk_cookie_secure or request.url.scheme == "https"
+
+
+def _set_cookie(response: Response, token: str, request: Request) -> None:
+    config: Settings = request.app.state.config
     response.set_cookie(
         COOKIE,
         token,
         max_age=config.desk_session_hours * 3600,
         httponly=True,
         samesite="strict",
-        secure=config.desk_cookie_secure,
+        secure=_secure(request),
         path="/",
     )
 

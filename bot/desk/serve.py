@@ -12,7 +12,9 @@ from fastapi import FastAPI
 
 from bot.cases import terms
 from bot.cases.supervision import keep_watch
+from bot.channels.connections import allow_files, bounded
 from bot.conversations.engine import HttpEngine
+from bot.crypto import CryptoError, data_key
 from bot.desk.app import create_desk_app
 from bot.desk.escalation import climb, requeue_silent
 from bot.logs import configure
@@ -21,6 +23,7 @@ from bot.storage import StorageError
 
 logger = structlog.get_logger(__name__)
 
+MAX_FRAME = 1024 * 1024  # bytes of one message of a page
 TICK = 5.0  # seconds; an urgent call is late by no more than this
 WATCH = 300.0  # seconds between looks at the clocks of cases (督办), which count in days
 
@@ -71,11 +74,16 @@ async def serve(config: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     engine = HttpEngine(config.engine, os.environ.get("HOTLINE_ENGINE_TOKEN", ""), config.engine_timeout)
     app = create_desk_app(config, engine)
+    unlimited = config.rate_limits == "off"
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             host=config.desk_host,
             port=config.desk_port,
+            http=bounded(0 if config.behind_proxy or unlimited else config.connections_per_address),
+            ws_max_size=MAX_FRAME,
+            proxy_headers=config.behind_proxy,
+            forwarded_allow_ips="127.0.0.1",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -98,6 +106,11 @@ def main() -> None:
     """Run the desk with the settings of the environment."""
     config = settings()
     configure(config.log_level)
+    allow_files()
+    try:
+        data_key()
+    except CryptoError as error:
+        raise SystemExit(str(error)) from None
     asyncio.run(serve(config))
 
 

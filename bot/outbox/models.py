@@ -38,6 +38,7 @@ class Delivery(Base):
     payload: Mapped[dict[str, Any]] = mapped_column(EncryptedJson("outbox.payload"))
     conversation_id: Mapped[str | None] = mapped_column(String(36), index=True)
     case_number: Mapped[str | None] = mapped_column(String(24), index=True)
+    request_id: Mapped[str | None] = mapped_column(String(36))  # of the call that queued it, for the logs
     state: Mapped[str] = mapped_column(String(10), default="pending")
     attempts: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

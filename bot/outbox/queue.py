@@ -17,12 +17,14 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, u
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
+from bot import request_ids
 from bot.crypto import Tampered, mask_text
 from bot.outbox.models import Delivery
 
 ATTEMPTS = 9
 """After so many tries a delivery is dead: with the waits below, some five hours after the first."""
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(hours=2)
+CLOCK_SLACK = timedelta(minutes=1)  # by which the clocks of several machines may differ
 JITTER = 0.2  # of the wait, to either side: a receiver that comes back is not met by all of them at once
 _jitter = random.Random()
 
@@ -58,6 +60,7 @@ def enqueue(
             payload=payload,
             conversation_id=conversation_id,
             case_number=case_number,
+            request_id=request_ids.current(),
             created_at=now,
             next_at=max(now, not_before) if not_before else now,
         )
@@ -83,9 +86,16 @@ def _first_of_lane(now: datetime) -> ColumnElement[bool]:
     return ~exists().where(earlier.lane == Delivery.lane, earlier.id < Delivery.id, in_front)
 
 
+def _of_the_future(now: datetime) -> ColumnElement[bool]:
+    # Queued while the clock was ahead; what is kept back for a time of day (quiet hours) stays with that time.
+    at_once = or_(Delivery.next_at == Delivery.created_at, Delivery.attempts > 0)
+    return and_(Delivery.state == "pending", Delivery.created_at > now + CLOCK_SLACK, at_once)
+
+
 def is_due(session: Session, now: datetime, kinds: Collection[str] | None = None) -> bool:
     """Whether `lease` would find something: a read that takes no lock."""
-    return session.scalar(select(Delivery.id).where(_due(now, kinds)).limit(1)) is not None
+    due = or_(_due(now, kinds), _of_the_future(now))
+    return session.scalar(select(Delivery.id).where(due).limit(1)) is not None
 
 
 def lease(
@@ -106,6 +116,13 @@ def lease(
         update(Delivery)
         .where(*abandoned)
         .values(state="dead", last_error="lease expired at the last attempt", leased_by=None)
+        .execution_options(synchronize_session=False)
+    )
+    # A clock that was set back must not keep an answer for hours.
+    session.execute(
+        update(Delivery)
+        .where(_of_the_future(now))
+        .values(created_at=now, next_at=now)
         .execution_options(synchronize_session=False)
     )
     query = (

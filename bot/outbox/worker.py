@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from bot import request_ids
 from bot.outbox import queue
 from bot.outbox.models import Delivery
 from bot.storage import StorageError
@@ -130,10 +131,21 @@ class Worker:
         return leased
 
     async def _send(self, delivery: Delivery) -> _Outcome:
+        # Each runs in a task of its own: what is bound here is bound for this delivery alone.
+        with request_ids.within(
+            delivery.request_id,
+            delivery=delivery.delivery_id,
+            conversation=delivery.conversation_id,
+            case=delivery.case_number,
+        ):
+            return await self._try(delivery)
+
+    async def _try(self, delivery: Delivery) -> _Outcome:
         try:
             # Less than the lease, so that nobody else sends it while this one still tries.
             async with asyncio.timeout(self._seconds * 0.8):
                 external_id = await self._adapters[delivery.kind].send(delivery)
+            logger.info("delivery_sent", kind=delivery.kind, attempts=delivery.attempts)
             return _Outcome(delivery.id, external_id)
         except Refused as refused:
             outcome = _Outcome(delivery.id, error=str(refused) or "refused", final=True)
@@ -145,7 +157,6 @@ class Worker:
         logger.warning(
             "delivery_failed",
             kind=delivery.kind,
-            delivery=delivery.delivery_id,
             attempts=delivery.attempts,
             error=queue.mask_text(outcome.error)[:255],
         )

@@ -6,9 +6,11 @@ import pytest
 from sqlalchemy import select
 
 from bot.cases.models import Case, CaseDraft
-from bot.conversations import log
+from bot.conversations import log, ownership
 from bot.conversations.engine import Decision, EngineFailed
+from bot.conversations.models import HandOver
 from bot.database import sessions
+from bot.staff.models import Staff
 
 STORY = "我在万家福超市买的米有虫子，朝阳区永昌路，要求退款，我叫王丽，13904321187"
 SHOP, STREET, NAME, PHONE = "万家福超市", "朝阳区永昌路", "王丽", "13904321187"
@@ -162,6 +164,66 @@ async def test_a_turn_that_another_engine_begins_again_lodges_no_second_case(hot
     assert receipt["answer"]["case"] == case.number
     with hotline.readers() as session:
         assert [d.state for d in session.scalars(select(CaseDraft))] == ["submitted"]
+
+
+async def test_a_turn_that_ends_behind_its_bound_takes_nothing_in(hotline, acting):
+    talk = await hotline.open()
+    await talk.say(STORY)
+    late = []
+
+    async def too_slow(call):
+        late.append(call)
+        raise EngineFailed("TimeoutError")
+
+    hotline.engine.script["确认提交"] = too_slow
+    hotline.engine.script["电话错了，是13904321188"] = too_slow
+    for text in ("电话错了，是13904321188", "确认提交"):
+        [reply] = await talk.say(text)
+        assert reply["answer"]["kind"] == "handoff"
+    before = draft(hotline, talk).data
+    for call in late:
+        await acting(call)  # The engine goes on although nobody listens any more.
+    assert cases(hotline) == []
+    assert (draft(hotline, talk).state, draft(hotline, talk).data) == ("open", before)
+
+
+async def test_a_case_lodged_while_its_failure_was_being_told_is_told_instead(hotline, acting, monkeypatch):
+    talk = await hotline.open()
+    await talk.say(STORY)
+
+    async def just_too_slow(call):
+        await acting(call)
+        raise EngineFailed("TimeoutError")
+
+    hotline.engine.script["确认提交"] = just_too_slow
+    # The action commits after the gateway has looked for a receipt and before it stores the failure.
+    monkeypatch.setattr(hotline.turns, "_receipt", lambda message: None)
+    [receipt] = await talk.say("确认提交")
+    [case] = cases(hotline)
+    assert (receipt["answer"]["kind"], receipt["answer"]["case"]) == ("receipt", case.number)
+    with hotline.readers() as session:
+        assert session.scalar(select(HandOver)) is None
+
+
+async def test_a_receipt_is_told_although_a_person_came_when_the_process_had_died(hotline, acting):
+    talk = await hotline.open()
+    await talk.say(STORY)
+    talk = await dies(hotline, acting, talk, "确认提交")
+    with hotline.sessions.begin() as session:
+        wang = Staff(
+            id="wang",
+            username="wang",
+            name="王芳",
+            role="agent",
+            password_hash="!",
+            created_at=hotline.clock(),
+        )
+        session.add(wang)
+        session.flush()
+        ownership.claim(session, talk.id, wang, now=hotline.clock())
+    await hotline.turns.resume()
+    [case] = cases(hotline)
+    assert (await talk.log())[-1]["answer"]["case"] == case.number
 
 
 async def test_words_are_taken_in_once_when_the_process_died_before_the_reply(hotline, acting):

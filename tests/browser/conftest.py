@@ -22,6 +22,8 @@ from bot.conversations.models import Conversation, Message
 from bot.widget_build import WIDGET, build_widget
 from tests.harness import Hotline
 
+# Playwright's five seconds are too few for a machine that does much else.
+expect.set_options(timeout=20_000)
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--no-sandbox",
@@ -233,7 +235,7 @@ def visitor(browser: Browser) -> Iterator[Callable[..., Visit]]:
             **options,
         )
         page = context.new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(20_000)
         visit = Visit(page, url)
         context.on("request", lambda request: visit.hosts.add(urlsplit(request.url).hostname or "data"))
         page.on("pageerror", lambda error: visit.errors.append(str(error)))

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from bot.channels.app import CSP
+from bot.channels.headers import CSP
 from bot.widget_build import MAX_GZIPPED
 from tests.browser.conftest import DESKTOP, PHONE, Gateway
 

@@ -347,6 +347,7 @@ def test_no_name(text: str) -> None:
         ("李想", "李想"),
         ("那英", "那英"),
         ("毛小雨", "毛小雨"),
+        ("钱丽华", "钱丽华"),
         ("喊我老李就行", "老李"),
         ("免贵姓王", "王"),
         ("联系人金在俊", "金在俊"),
@@ -548,6 +549,12 @@ def test_an_announced_suggestion_is_not_yet_one() -> None:
     told = advance(step.draft, Turn(text="叫号屏字太小，换大点"))
     assert "叫号屏字太小，换大点" in told.draft.fields["facts"]
     assert told.draft.asked == "name"
+
+
+def test_an_announcement_said_again_is_no_suggestion_either() -> None:
+    step = begin("suggestion", Turn(text="我给你们提个建议"))
+    again = advance(step.draft, Turn(text="我想提个意见建议"))
+    assert (again.draft.asked, again.draft.fields) == ("facts", {})
 
 
 def test_hm_is_a_yes_only_where_the_classifier_hears_one() -> None:

@@ -301,7 +301,7 @@ async def test_whatever_is_sent_gets_a_clear_answer(hotline, kind, content):
     response = await hotline.http.post(f"{talk.path}/attachments", content=content, headers=headers)
     assert response.status_code in (201, 413, 415, 422), response.text
     if response.status_code != 201:
-        assert set(response.json()["error"]) == {"code", "message"}
+        assert set(response.json()["error"]) == {"code", "message", "request_id"}
         assert len(await talk.log()) == 1
 
 

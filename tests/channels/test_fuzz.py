@@ -37,7 +37,7 @@ async def test_any_json_gets_an_answer_or_a_clear_error(hotline, body):
         assert [r["text"] for r in response.json()["replies"]] == [m["text"] for m in log[2:]] != []
     else:
         assert response.status_code in (413, 422)
-        assert set(response.json()["error"]) == {"code", "message"}
+        assert set(response.json()["error"]) == {"code", "message", "request_id"}
         assert len(log) == 1
 
 

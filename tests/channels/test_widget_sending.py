@@ -16,7 +16,10 @@ from tests.harness import ready
 def refused(response, problem):
     """The contract's error, with nothing of ours left out."""
     assert response.status_code == problem.status, response.text
-    assert response.json() == {"error": {"code": problem.code, "message": problem.message}}
+    request_id = response.headers["x-request-id"]
+    assert response.json() == {
+        "error": {"code": problem.code, "message": problem.message, "request_id": request_id}
+    }
     return response
 
 

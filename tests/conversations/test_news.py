@@ -62,3 +62,22 @@ async def test_a_watch_that_breaks_begins_again_and_wakes_everybody(hotline, mon
 def test_nobody_waiting_is_no_error(hotline):
     found = News(hotline.readers)
     found.ring("nobody")
+
+
+async def test_one_who_reads_does_not_take_the_news_from_another(hotline):
+    found = News(hotline.readers)
+    one, two = found.of("c1"), found.of("c1")
+    found.ring("c1")
+    one.clear()
+    assert two.is_set()
+
+
+def test_conversations_nobody_waits_for_are_forgotten(hotline, monkeypatch):
+    monkeypatch.setattr(news, "TIDY", 10)
+    found = News(hotline.readers)
+    kept = found.of("kept")
+    for number in range(100):
+        found.of(f"c{number}")
+    assert len(found._events) <= 22
+    found.ring("kept")
+    assert kept.is_set()

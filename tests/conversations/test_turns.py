@@ -266,3 +266,12 @@ async def test_the_engine_gets_the_conversations_state(hotline):
         "",
         "",
     )
+
+
+async def test_a_long_log_is_not_read_to_find_what_waits(hotline):
+    query = str(log._UNANSWERED.compile(hotline.sessions.kw["bind"]))
+    with hotline.readers() as session:
+        if session.get_bind().dialect.name != "sqlite":
+            return
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", ("a", 0)).all()
+    assert "ix_messages_unanswered" in str(plan)

@@ -36,5 +36,5 @@ def say(
     if kind:
         reply = log.Reply(f"答：{kind}", payload_of(kind, **answer))
         read = {"intent": "oos", "text": text, "scores": {"9": 0.3, "4": 0.1}} | (reading or {})
-        assert log.answer(session, message.id, [reply], {}, at, read)
+        assert log.answer(session, conversation, message, [reply], {}, at, read)
     return message

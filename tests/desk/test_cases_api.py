@@ -331,7 +331,9 @@ async def test_two_colleagues_dispatch_the_same_case(desk, agent, lead, number):
 
 async def test_what_cannot_be_done_now_says_where_the_case_stands(agent, number):
     response = await agent.post(of(number, "/events"), json={"kind": "archive", "text": "x"})
-    assert (response.status_code, response.json()["error"]) == (
+    error = response.json()["error"]
+    assert error.pop("request_id") == response.headers["x-request-id"]
+    assert (response.status_code, error) == (
         409, {"code": "case_not_now", "message": "工单目前是“待派单”，不能归档。"}
     )  # fmt: skip
 

@@ -297,6 +297,4 @@ async def test_a_log_in_outlives_a_restart_and_its_end_does_too(desk):
 
 async def test_whatever_is_added_to_the_application_stands_behind_the_guard(desk):
     """The pages bring middleware of their own: none of it may answer before the guard has looked."""
-    from bot.desk.headers import SecurityHeaders
-
-    assert [middleware.cls for middleware in desk.app.user_middleware[:2]] == [SecurityHeaders, Guard]
+    assert desk.app.user_middleware[0].cls is Guard

@@ -68,7 +68,7 @@ class Office:
             message, _ = log.accept(session, inbound, now)
             answer = {"kind": "policy", "measures": [9], "citations": [{"quote": WORD}], "case": None}
             reply = log.Reply(text=f"{NAME}您好", answer=answer)
-            log.answer(session, message.id, [reply], {"told": WORD}, now, reading={"text": said})
+            log.answer(session, opened, message, [reply], {"told": WORD}, now, reading={"text": said})
             draft = open_draft(session, own, now=now)
             fields = {
                 "name": NAME,

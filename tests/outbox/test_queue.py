@@ -282,3 +282,21 @@ def test_a_row_that_does_not_open_is_dead_and_stops_nobody(sessions, engine, now
     assert take(sessions, now) == ["2"]
     with sessions() as session:
         assert session.scalar(select(Delivery.state).where(Delivery.dedupe_key == "1")) == "dead"
+
+
+def test_what_was_queued_while_the_clock_was_ahead_goes_out_at_once(sessions, now):
+    ahead = now + timedelta(hours=2)
+    with sessions.begin() as session:
+        put(session, ahead, "at once", "a")
+        put(session, ahead, "kept back", "b", not_before=ahead + timedelta(hours=5))
+        put(session, now, "later", "c", not_before=now + timedelta(hours=1))
+        put(session, now + timedelta(seconds=30), "another machine's", "d")
+        assert queue.is_due(session, now)
+    assert take(sessions, now) == ["at once"]
+    # It failed: it waits as long as any other one, from the real time on.
+    with sessions.begin() as session:
+        assert failed(session, state(sessions, "at once").id, "no answer", now)
+    with sessions() as session:
+        assert not queue.is_due(session, now + timedelta(seconds=1))
+    assert state(sessions, "at once").next_at < now + timedelta(minutes=1)
+    assert state(sessions, "kept back").next_at == ahead + timedelta(hours=5)

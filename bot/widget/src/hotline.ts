@@ -41,6 +41,9 @@ export class Hotline {
 
   constructor(readonly api: Api) {
     if (!this.talk?.id || !this.talk.token) this.talk = null;
+    api.renewed = (talk) => {
+      if (this.talk === talk) keep("localStorage", "hotline.conversation", talk);
+    };
   }
 
   subscribe(listener: () => void): () => void {

@@ -52,6 +52,8 @@ interface Options {
 
 export class Api {
   private readonly base: string;
+  /** The server gave a conversation its next token: the old one ends within the day. */
+  renewed: (talk: Talk) => void = () => {};
 
   /** `origin` of the gateway; empty for the page's own. */
   constructor(origin: string) {
@@ -127,6 +129,11 @@ export class Api {
       response = await fetch(url, { method, headers: sent, body, signal, cache: "no-store", credentials: "omit" });
     } catch {
       throw new Problem(0);
+    }
+    const next = response.headers.get("Hotline-Token");
+    if (talk && next) {
+      talk.token = next;
+      this.renewed(talk);
     }
     if (response.ok) return response;
     const said = await response.json().catch(() => null);
