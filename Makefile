@@ -61,7 +61,7 @@ REAL := tests/e2e tests/gateways tests/browser/real tests/security/real
 FIRE := tests/reliability tests/crash
 
 test-service: .stamps/service ## unit tests of the service, without the engine
-	$(PY) -m pytest tests --ignore=tests/engine --ignore=tests/browser --ignore=tests/bench --ignore=tests/desk/pages --ignore=tests/fuzz $(addprefix --ignore=,$(REAL) $(FIRE))
+	$(PY) -m pytest tests -n auto --dist loadfile --ignore=tests/engine --ignore=tests/browser --ignore=tests/bench --ignore=tests/desk/pages --ignore=tests/fuzz $(addprefix --ignore=,$(REAL) $(FIRE))
 
 test-engine: .stamps/engine ## tests of the graph components, in the engine's environment
 	$(ENGINE_PY) -m pytest tests/engine

@@ -12,7 +12,7 @@ from bot.settings import ROOT, Settings
 API = (ROOT / "docs" / "api.md").read_text("utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text("utf-8")
 OF_PROCESSES = {"HOTLINE_ENGINE_TOKEN", "HOTLINE_ACTIONS_TOKEN", "HOTLINE_ACTIONS_URL"}
-OF_TESTS = {"HOTLINE_TEST_POSTGRES", "HOTLINE_SKIP_E2E"}
+OF_TESTS = {"HOTLINE_TEST_POSTGRES", "HOTLINE_SKIP_E2E", "HOTLINE_CRASH_SECONDS"}
 
 
 def rows(document, heading):

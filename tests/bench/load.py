@@ -141,6 +141,11 @@ def table(found: Sequence[Found]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _intakes(one: Found) -> float:
+    made = ("intake", "complaint", "report", "suggestion", "receipt")
+    return sum(one.kinds[kind] for kind in made) / max(1, one.kinds.total())
+
+
 def page(found: Sequence[Found], conversations: int) -> str:
     """docs/bench/load.md."""
     about = machine.describe()
@@ -151,8 +156,8 @@ Measured {machine.now()} by `python -m tests.bench.load` at commit {machine.comm
 {about["memory_gb"]} GB, for {found[0].seconds / 60:.1f} minutes each after {WARM:.0f} s of warming up. Written by `--record`, never by hand.
 
 {conversations} citizens (tests/load) with {THINK[0]:.0f} to {THINK[1]:.0f} s between an answer and the next message, each with an event stream open:
-questions about the measures, intakes to the receipt, status, hand-overs, small talk; a new conversation after about 20
-messages. They run on the same cores (row “citizens”). A turn is timed from sending to the whole answer; any try that
+of a hundred matters {scripts.USUAL[0]} are questions about the measures, {scripts.USUAL[1]} whole intakes to the receipt with a look at the status, {scripts.USUAL[2]}
+hand-overs, {scripts.USUAL[3]} small talk (of {found[0].kinds.total():,} replies {_intakes(found[0]):.0%} belong to an intake); a new conversation after about 20 messages. They run on the same cores (row “citizens”). A turn is timed from sending to the whole answer; any try that
 failed is an error. Processor: cores in use on average. Memory: resident, of one name together; of forked processes
 what they share counts once.
 

@@ -85,7 +85,7 @@ async def test_a_stream_gets_what_is_said_while_it_is_open(hotline):
         await asyncio.sleep(0.3)
         sent = (await talk.send("你好")).json()
         begun = asyncio.get_running_loop().time()
-        events = await asyncio.wait_for(waiting, 5)
+        events = await asyncio.wait_for(waiting, 20)
         assert asyncio.get_running_loop().time() - begun < widget.POLL_SECONDS / 2
     assert [(e["event"], e["id"], e["data"]) for e in events] == [
         ("message", "2", sent["message"]),
@@ -99,7 +99,7 @@ async def test_a_stream_finds_what_another_process_wrote(hotline, monkeypatch):
     waiting = asyncio.create_task(hotline.streamed(talk, 1, 1))
     await asyncio.sleep(0.1)
     add(hotline, talk, "staff", "我是值班人员小王")
-    [message] = await asyncio.wait_for(waiting, 5)
+    [message] = await asyncio.wait_for(waiting, 20)
     assert (message["author"], message["text"]) == ("staff", "我是值班人员小王")
 
 

@@ -143,7 +143,7 @@ async def test_the_gateway_tells_them_by_itself(hotline, talk, monkeypatch):
     await talk.say("人工")
     hotline.clock.advance(minutes=4)
     async with hotline.served():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while "让您久等" not in (await talk.log())[-1]["text"]:
                 await asyncio.sleep(0.02)
 

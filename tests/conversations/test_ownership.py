@@ -254,11 +254,11 @@ async def test_the_citizen_sees_owner_queue_and_typing(hotline, wang):
             client, {"conversation_id": talk.id, "token": talk.token, "messages": [talk.greeting]}
         )
         seen = asyncio.create_task(streamed.events(1, 3, ("owner",)))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)
         await talk.say("人工")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)
         act(hotline, ownership.claim, talk.id, wang)
-        assert [e["data"] for e in await asyncio.wait_for(seen, 5)] == [
+        assert [e["data"] for e in await asyncio.wait_for(seen, 20)] == [
             {"owner": "bot", "name": None, "queue": None},
             {"owner": "bot", "name": None, "queue": {"place": 1, "wait_minutes": None}},
             {"owner": "person", "name": "王芳", "queue": None},
@@ -267,7 +267,7 @@ async def test_the_citizen_sees_owner_queue_and_typing(hotline, wang):
         await asyncio.sleep(0.3)
         hotline.clock.advance(seconds=1)
         act(hotline, ownership.typing, talk.id, wang)
-        assert [e["data"] for e in await asyncio.wait_for(seen, 5)] == [{"author": "staff"}]
+        assert [e["data"] for e in await asyncio.wait_for(seen, 20)] == [{"author": "staff"}]
 
 
 async def test_typing_ends_with_the_message(hotline, wang):

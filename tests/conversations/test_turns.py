@@ -22,7 +22,7 @@ def leave(hotline, talk, *texts):
             log.accept(session, inbound, hotline.clock())
 
 
-async def until(condition, patience=5.0):
+async def until(condition, patience=30.0):
     async with asyncio.timeout(patience):
         while not await condition():
             await asyncio.sleep(0.02)

@@ -17,7 +17,7 @@ from tests.load.deployment import Deployment
 
 # What must have been answered since a process works again before it is killed the next time: in between there must be
 # something to lose, however slow the machine is.
-REST = {"engine": 120, "gateway": 50, "desk": 20, "postgres": 120, "redis": 20}
+REST = {"engine": 300, "gateway": 50, "desk": 20, "postgres": 120, "redis": 20}
 
 
 def kind_of(name: str) -> str:

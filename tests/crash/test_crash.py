@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from bot.conversations.models import Message
 from bot.storage import make_engine, make_sessions
-from tests.crash.killer import Killer
+from tests.crash.killer import Killer, kind_of
 from tests.load import checks, scripts, staff
 from tests.load.citizens import Citizen, Stopped, Tally
 from tests.load.deployment import Deployment
@@ -37,6 +37,7 @@ class Fire:
     officers: Sequence[staff.Officer]
     killer: Killer
     receipts: int  # told while the fire burnt
+    enough: bool  # people were served in it
     faults: list[str] = field(default_factory=list)
 
 
@@ -54,7 +55,7 @@ async def _ready(deployment: Deployment) -> None:
 async def _citizen(citizen: Citizen, begins_after: float) -> None:
     try:
         await asyncio.sleep(begins_after)
-        await scripts.live(citizen)
+        await scripts.live(citizen, scripts.INTAKES)
     except Stopped:
         pass
 
@@ -73,9 +74,14 @@ async def _under_fire(deployment: Deployment, seconds: float, chance: random.Ran
     serving = [asyncio.create_task(officer.work()) for officer in officers]
     killer = Killer(deployment, EVERY, chance, lambda: tally.answered)
     killer.start()
+    begun = time.monotonic()
     await asyncio.sleep(seconds)
+    # A slow machine gets more time for the same: what was not in the fire proves nothing.
+    while time.monotonic() - begun < 3 * seconds and not _enough(tally, killer, seconds):
+        await asyncio.sleep(1)
     await asyncio.to_thread(killer.stop)
-    fire = Fire(tally, citizens, officers, killer, tally.kinds["receipt"])
+    enough = _enough(tally, killer, seconds)
+    fire = Fire(tally, citizens, officers, killer, tally.kinds["receipt"], enough)
     # What was begun under fire is brought to its end: an intake that was cut off can go on.
     for citizen in citizens:
         citizen.over.set()
@@ -96,6 +102,17 @@ async def _under_fire(deployment: Deployment, seconds: float, chance: random.Ran
         await citizen.close()
     fire.faults += tally.faults
     return fire
+
+
+def _enough(tally: Tally, killer: Killer, seconds: float) -> bool:
+    """Whether it was a fire, and people were served in it."""
+    return (
+        killer.killed.total() >= seconds / 30
+        and {"gateway", "engine"} <= {kind_of(name) for name in killer.killed}
+        and len(tally.seconds) >= seconds * 3
+        and tally.kinds["receipt"] >= seconds / 20
+        and tally.troubles.total() > 0
+    )
 
 
 async def _finished(sessions) -> None:
@@ -136,13 +153,8 @@ def _verdict(deployment: Deployment, fire: Fire, seconds: float) -> None:
         about = list(dict.fromkeys(fault.partition(":")[0] for fault in faults))[:3]
         logs = [f"{one}\n{checks.transcript(session, one)}" for one in about]
     assert not faults, "\n".join([*faults[:SHOWN], *logs])
-    # It must have been a fire, and people must have been served in it.
-    assert sum(fire.killer.killed.values()) >= seconds / 30
-    assert {"gateway", "engine"} <= {name.rstrip("0123456789") for name in fire.killer.killed}
-    assert turns >= seconds * 3
-    assert fire.receipts >= seconds / 20
+    assert fire.enough
     assert len(numbers) >= 40
-    assert fire.tally.troubles.total() > 0
     assert said
 
 

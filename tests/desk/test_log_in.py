@@ -271,7 +271,7 @@ async def test_an_open_websocket_is_cut_when_the_log_in_ends(desk, monkeypatch):
             break
     with desk.sessions.begin() as session:
         accounts.log_out(session, token, now=desk.clock())
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 20)
     assert (heard, sent) == (['42["event",{}]'], ["websocket.accept", "websocket.close"])
 
 

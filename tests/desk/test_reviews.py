@@ -223,7 +223,7 @@ async def test_the_desk_gathers_while_it_runs(desk, missed):
         say(session, open_one(session, desk.clock()), "天气", desk.clock(), "fallback")
     desk.clock.advance(minutes=5)
     async with desk.app.router.lifespan_context(desk.app):
-        for _ in range(300):
+        for _ in range(3000):
             if rows(desk):
                 break
             await asyncio.sleep(0.01)

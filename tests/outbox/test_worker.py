@@ -125,7 +125,9 @@ async def test_run_goes_on_after_a_database_outage_and_does_not_send_twice(
 
     receiver.steps = [goes_down]
     running = asyncio.create_task(worker.run())
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(10):
+        while not down.is_set():
+            await asyncio.sleep(0.01)
     assert (len(receiver.calls), state(sessions).state) == (1, "leased")
     down.clear()
     queued(sessions, clock(), "2")
@@ -143,7 +145,7 @@ async def test_a_woken_worker_looks_at_once(sessions, receiver, clock):
     await asyncio.sleep(0.2)
     queued(sessions, clock())
     worker.wake()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not receiver.taken:
             await asyncio.sleep(0.01)
     running.cancel()

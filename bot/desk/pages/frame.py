@@ -156,7 +156,7 @@ def follow(seat: Seat, draw: Callable[[Picture], Any]) -> None:
 
     async def look() -> None:
         nonlocal seen
-        if seen != board.version:
+        if board.watch() and seen != board.version:
             seen = board.version
             with polite():
                 result = draw(board.picture)

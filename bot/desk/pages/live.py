@@ -33,6 +33,7 @@ logger = structlog.get_logger(__name__)
 POLL_SECONDS = 4.0
 CASES_SECONDS = 3.0  # counts of cases are not read more often than this
 SHORTEST = 0.2  # between two readings: a burst of messages is one reading
+RESTS_AFTER = 15.0  # seconds without a page that looks
 PREVIEW = 80
 LOOKED_AT = 3  # newest words of a conversation that a preview is made from
 BARE = 4  # characters that say nothing by themselves
@@ -202,6 +203,15 @@ class Board:
         self.version = 0  # grows with every other picture
         self._news = desk.news.everything()
         self._cases_at = float("-inf")
+        self._watched_at = float("-inf")
+        self._wanted = asyncio.Event()
+        self._fresh = False
+
+    def watch(self) -> bool:
+        """A page looks: the picture is kept fresh for it. False until it is, when nobody had looked for a while."""
+        self._watched_at = asyncio.get_running_loop().time()
+        self._wanted.set()
+        return self._fresh
 
     def poke(self) -> None:
         """Something of this process changed: look at once, at the cases too."""
@@ -211,11 +221,19 @@ class Board:
     async def run(self) -> None:
         """Keep the picture fresh until cancelled; an unreachable database leaves the last one."""
         while True:
+            if asyncio.get_running_loop().time() - self._watched_at > RESTS_AFTER:
+                # A desk that nobody has open leaves the processors to the citizens.
+                self._fresh = False
+                self._wanted.clear()
+                await self._wanted.wait()
             self._news.clear()
             try:
                 await self.look()
             except Exception as error:  # the queue must come back whatever broke one look
                 logger.exception("board_not_read", error=type(error).__name__)
+            self._fresh = (
+                True  # As fresh as it can be: pages show the last picture while the database is away.
+            )
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._news.wait()
