@@ -39,7 +39,8 @@ def create_actions_app(token: str) -> Starlette:
     async def webhook(request: Request) -> JSONResponse:
         if not hmac.compare_digest(request.path_params["token"].encode(), token.encode()):
             return JSONResponse({"error": "token"}, status_code=401)
-        call: dict[str, Any] = await request.json()
+        # The engine leaves out the domain, which no action reads (bot/engine/server/endpoints.yml); the SDK wants one.
+        call: dict[str, Any] = {"domain": {}} | await request.json()
         request_id, conversation = _ids(call)
         with request_ids.within(request_id, conversation=conversation):
             return await run(call)

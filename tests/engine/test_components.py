@@ -153,7 +153,7 @@ def test_marks_that_rasas_cross_validation_loses_are_read_from_our_files(tmp_pat
     lost = ReadingClassifier(Storage(tmp_path), Resource("lost"))
     lost.train(data)
     for text in ("电梯维保能延长吗", "专利质押贷款利率多少"):
-        assert reading(lost, text)["scores"] == pytest.approx(reading(given, text)["scores"], abs=1e-6)
+        assert reading(lost, text)["scores"] == pytest.approx(reading(given, text)["scores"], abs=2e-3)
 
 
 def test_changed_sources_are_noticed_by_rasas_cache() -> None:
