@@ -32,6 +32,7 @@ export class Hotline {
   private pumping = false;
   private started = false;
   private restoring = true;
+  private offlineAt = -1;
   private waker = new AbortController();
   private drawing = 0;
   private sorted: Message[] | null = null;
@@ -67,7 +68,10 @@ export class Hotline {
       if (!document.hidden) this.wake();
     });
     window.addEventListener("online", () => this.wake());
-    window.addEventListener("offline", () => this.setTrouble("网络断开了，连上后会自动恢复"));
+    window.addEventListener("offline", () => {
+      this.offlineAt = performance.now();
+      this.setTrouble("网络断开了，连上后会自动恢复");
+    });
     window.addEventListener("pageshow", (event) => {
       if (event.persisted) this.wake();
     });
@@ -316,6 +320,7 @@ export class Hotline {
       const { signal } = this.waker;
       let wait = 0;
       let session: Talk | null = null;
+      const begun = performance.now();
       try {
         if (!this.talk) await this.open();
         session = this.talk as Talk;
@@ -323,7 +328,8 @@ export class Hotline {
         this.restore(session);
         const alive = () => {
           tries = 0;
-          this.setTrouble("");
+          // What was on its way when the network went says nothing about the network now.
+          if (this.offlineAt < begun) this.setTrouble("");
         };
         this.resend();
         // A new stream names the owner at once, unless it is the bot and nobody is waited for.
