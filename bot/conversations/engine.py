@@ -118,15 +118,16 @@ class HttpEngine:
             "context": context | ({"request_id": request_id} if request_id else {}),
         }
         try:
-            status, answer = await self._post(body)
+            status, data = await self._post(body)
             if status != 200:
                 raise EngineFailed(f"HTTP {status}")
-            data = json.loads(answer)
+            if not data["reading"]:
+                raise EngineFailed("no model")
             return Decision(list(data["replies"]), dict(data["reading"]), list(data["entities"]))
         except (TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
             raise EngineFailed(f"{type(error).__name__}: {error}") from error
 
-    async def _post(self, body: dict[str, Any]) -> tuple[int, bytes]:
+    async def _post(self, body: dict[str, Any]) -> tuple[int, Any]:
         urls = await self._sound()
         request_id = request_ids.current()
         # The bound is for the whole turn, whichever engines it goes to.
@@ -136,9 +137,12 @@ class HttpEngine:
                     status, answer = await self._request(
                         "POST", f"{url}/webhooks/turn/webhook", body, request_id
                     )
-                    # One that has no model, or fails at this message: another one may do better.
-                    if status < 500 or url == urls[-1]:
-                        return status, answer
+                    data = json.loads(answer) if status == 200 else None
+                    # One that has no model (Rasa then ignores what comes), or fails at this message: another one may do
+                    # better.
+                    ignored = isinstance(data, dict) and data.get("reading") == {}
+                    if url == urls[-1] or (status < 500 and not ignored):
+                        return status, data
                 except (TimeoutError, asyncio.CancelledError):
                     # The second is what the bound of the whole turn looks like from here.
                     self._doubt(url)

@@ -309,3 +309,14 @@ async def test_an_engine_without_a_model_is_passed_over():
     for number in range(4):
         assert await made.turn("c1", f"m{number}", "你好", {})
     await made.close()
+
+
+async def test_an_engine_that_ignores_the_message_is_passed_over():
+    silent = {"replies": [], "reading": {}, "entities": []}
+
+    def handler(request):
+        return httpx.Response(200, json=silent if request.url.host == "two.test" else GOOD)
+
+    assert (await several(handler).turn("c1", "m1", "你好", {})).payloads == GOOD["replies"]
+    with pytest.raises(EngineFailed, match="no model"):
+        await engine(lambda _: httpx.Response(200, json=silent)).turn("c1", "m1", "你好", {})
