@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from bot.cases.calendar import local_date
 from bot.cases.models import Case, CaseClock
+from bot.conversations import log
 from bot.conversations.models import CallBack, Conversation, HandOver, Message
 from bot.desk.models import Review
 from bot.operations import records
@@ -137,8 +138,9 @@ def _count(session: Session, column: object, *where: object) -> float:
 
 
 def _messages(session: Session, now: datetime) -> list[Figure]:
-    waiting = (Message.author == "user", Message.answered_at.is_(None))
-    number, oldest = session.execute(select(func.count(), func.min(Message.created_at)).where(*waiting)).one()
+    number, oldest = session.execute(
+        select(func.count(), func.min(Message.created_at)).where(log.WAITS)
+    ).one()
     return [
         ("hotline_unanswered_messages", (), float(number)),
         ("hotline_unanswered_oldest_seconds", (), _age(oldest, now)),

@@ -96,10 +96,10 @@ _DELIVERED = select(Message).where(
     Message.channel == bindparam("channel"), Message.external_id == bindparam("external_id")
 )
 # As the partial index `ix_messages_unanswered` says it: with a parameter in the place of 'user' it is not used.
-_WAITS = and_(Message.author == literal_column("'user'"), Message.answered_at.is_(None))
+WAITS = and_(Message.author == literal_column("'user'"), Message.answered_at.is_(None))
 # Nor is it used where another index has the order: that one reads the whole log.
 _UNANSWERED = (
-    select(Message).where(Message.conversation_id == bindparam("id"), _WAITS).order_by(Message.seq + 0)
+    select(Message).where(Message.conversation_id == bindparam("id"), WAITS).order_by(Message.seq + 0)
 )
 _REPLIES = select(Message).where(Message.reply_to == bindparam("id")).order_by(Message.seq)
 
@@ -297,7 +297,7 @@ def conversations_to_resume(session: Session, before: datetime) -> list[str]:
     return list(
         session.scalars(
             select(Message.conversation_id)
-            .where(_WAITS, Message.created_at <= before)
+            .where(WAITS, Message.created_at <= before)
             .group_by(Message.conversation_id)
             .order_by(func.min(Message.created_at))
         )

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from bot import audit
 from bot.cases.calendar import local_date
 from bot.cases.models import Case, CaseClock
+from bot.conversations import log
 from bot.conversations.models import CallBack, Conversation, HandOver, Message
 from bot.conversations.switches import snapshot
 from bot.operations.finding import BROKEN, LOOK, Finding, Findings, broken, look, minutes, well
@@ -62,9 +63,7 @@ def clock(session: Session, now: datetime) -> Findings:
 
 def unanswered(session: Session, now: datetime) -> Findings:
     """Citizens' messages without an answer (promises 1 and 3)."""
-    oldest = session.scalar(
-        select(func.min(Message.created_at)).where(Message.author == "user", Message.answered_at.is_(None))
-    )
+    oldest = session.scalar(select(func.min(Message.created_at)).where(log.WAITS))
     age = minutes(oldest, now)
     if age >= 2:
         yield broken(

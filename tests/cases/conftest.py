@@ -1,5 +1,6 @@
 """Databases for the case store's tests: SQLite always, PostgreSQL where its programs are installed."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -57,13 +58,9 @@ def postgres():
         shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request, tmp_path):
-    """An empty database, once of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'cases.db'}"
-        return
-    server = request.getfixturevalue("postgres")
+@contextlib.contextmanager
+def own_database(server):
+    """The URL of an empty database on a PostgreSQL server, dropped afterwards."""
     name = f"test_{os.urandom(6).hex()}"
     admin = make_engine(f"{server}/postgres").execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -72,6 +69,16 @@ def database_url(request, tmp_path):
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """An empty database, once of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'cases.db'}"
+        return
+    with own_database(request.getfixturevalue("postgres")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from bot.operations.backup import backup, restore
 from bot.outbox.models import Delivery
 from bot.settings import Settings
 from bot.storage import make_engine, make_sessions
-from tests.cases.conftest import NOW
+from tests.cases.conftest import NOW, own_database
 from tests.cases.filing import ANONYMOUS, COMPLAINT, FIELDS, REPORT, SUGGESTION, file
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + b"\x00" * 300 + b"IEND\xaeB`\x82"
@@ -64,16 +64,9 @@ def elsewhere(request, database_url, tmp_path, monkeypatch):
         monkeypatch.setenv("HOTLINE_DATABASE_URL", "")
         yield Settings()
         return
-    server = request.getfixturevalue("postgres")
-    name = f"restored_{os.urandom(6).hex()}"
-    admin = make_engine(f"{server}/postgres").execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    monkeypatch.setenv("HOTLINE_DATABASE_URL", f"{server}/{name}")
-    yield Settings()
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with own_database(request.getfixturevalue("postgres")) as url:
+        monkeypatch.setenv("HOTLINE_DATABASE_URL", url)
+        yield Settings()
 
 
 def inside(config, look):
@@ -266,15 +259,8 @@ class TestPostgres:
     @pytest.fixture
     def database_url(self, request):
         """PostgreSQL only."""
-        server = request.getfixturevalue("postgres")
-        name = f"test_{os.urandom(6).hex()}"
-        admin = make_engine(f"{server}/postgres").execution_options(isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        yield f"{server}/{name}"
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
+        with own_database(request.getfixturevalue("postgres")) as url:
+            yield url
 
     def test_without_pg_dump(self, used, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))
