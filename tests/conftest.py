@@ -41,6 +41,14 @@ def logged():
     structlog.reset_defaults()
 
 
+@pytest.fixture(autouse=True)
+def listeners():
+    """Nobody hears of a test's cases but who it appointed itself: a gateway or desk of an earlier test is gone."""
+    from bot.cases.store import STATUS_LISTENERS
+
+    STATUS_LISTENERS.clear()
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory):
     """An empty SQLite file at the newest migration, to be copied."""

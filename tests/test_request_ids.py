@@ -140,7 +140,7 @@ async def test_the_engine_gets_it_in_header_and_context():
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             seen.append((self.headers.get("x-request-id"), body["context"]))
-            data = b'{"replies": [], "reading": {}, "entities": []}'
+            data = b'{"replies": [], "reading": {"act": "chitchat"}, "entities": []}'
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))

@@ -487,9 +487,7 @@ async def test_who_unsubscribes_while_a_notice_waits_is_left_alone(sms):
     assert await sms.sent() == []
 
 
-async def test_a_change_by_the_desk_tells_the_citizen_in_its_transaction_and_once(sms, monkeypatch):
-    monkeypatch.setattr(cases, "STATUS_LISTENERS", [])
-    monkeypatch.setattr(notices, "STATUS_LISTENERS", cases.STATUS_LISTENERS)
+async def test_a_change_by_the_desk_tells_the_citizen_in_its_transaction_and_once(sms):
     notices.listen()
     notices.listen()
     await sms.say("投诉")
