@@ -23,8 +23,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from bot.channels.addresses import client_of
 from bot.channels.headers import RENEWED
 from bot.channels.metrics import ANSWERS, DUPLICATES, MESSAGES, TURN_SECONDS
-from bot.conversations import log, ownership
+from bot.conversations import log, ownership, tokens
 from bot.conversations.compose import greeting, simple
+from bot.conversations.facts import Arrived, Facts, look
 from bot.conversations.models import Conversation, Message
 from bot.errors import HotlineError, Problem
 
@@ -128,10 +129,12 @@ async def send(
     """Store a message and answer it; the same `client_message_id` again gives the same body."""
     state = request.app.state
     begun = time.perf_counter()
-    message, new = await asyncio.to_thread(_arrive, request, conversation_id, token, body)
+    message, facts = await asyncio.to_thread(_arrive, request, conversation_id, token, body)
+    new = facts is not None
     (MESSAGES if new else DUPLICATES).labels(message.channel).inc()
+    arrived = Arrived(message, facts) if facts else None
     # A caller that hangs up must not cancel a turn whose message is stored.
-    stored = await asyncio.shield(asyncio.ensure_future(state.turns.run(conversation_id)))
+    stored = await asyncio.shield(asyncio.ensure_future(state.turns.run(conversation_id, arrived)))
     if message.id in stored:
         replies = [log.as_json(m) for m in stored[message.id]]
     else:
@@ -144,23 +147,27 @@ async def send(
     return JSONResponse(body_out, status_code=200 if replies else 202)
 
 
-def _arrive(request: Request, conversation_id: str, token: str, body: SendRequest) -> tuple[Message, bool]:
-    """Store the message; (message, False) when this delivery was stored before."""
+def _arrive(
+    request: Request, conversation_id: str, token: str, body: SendRequest
+) -> tuple[Message, Facts | None]:
+    """Store the message; what is known about its conversation, or None when this delivery was stored before."""
     state = request.app.state
-    with state.readers() as session:
-        opened, renewed = log.access_conversation(session, conversation_id, token, state.turns.now())
+    now = state.turns.now()
+    tokens.check(conversation_id, token, now)  # Whoever forges one must not stand in the writers' queue.
+    with state.sessions.begin() as session:
+        opened, renewed = log.access_conversation(session, conversation_id, token, now)
         if renewed:
             request.scope["state"][RENEWED] = renewed
         if (body.text is None) == (body.choice is None):
             raise HotlineError(Problem.MALFORMED)
         # First of all: a repeated delivery gets its answer even if its button is void by now.
-        if known := log.find(session, opened.channel, _external_id(opened, body)):
-            return known, False
+        if known := log.delivered(session, opened.id, opened.channel, _external_id(opened, body)):
+            return known, None
         inbound = _inbound(session, opened, body)
-    if wait := state.sent.take(opened.id):
-        raise HotlineError(Problem.TOO_MANY, retry_after=wait)
-    with state.sessions.begin() as session:
-        return log.accept(session, inbound, state.turns.now())
+        if wait := state.sent.take(opened.id):
+            raise HotlineError(Problem.TOO_MANY, retry_after=wait)
+        message = log.keep(session, inbound, now)
+        return message, look(session, message)
 
 
 def _replies(request: Request, message_id: str) -> list[dict[str, Any]]:

@@ -154,13 +154,16 @@ def find(session: Session, channel: str, external_id: str) -> Message | None:
     return session.scalar(_DELIVERED, {"channel": channel, "external_id": external_id})
 
 
-def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Message, bool]:
-    """Store a citizen's message; (message, False) when this delivery was stored before."""
-    # The conversation's row is locked first: the same delivery may be on its way through another process.
+def delivered(session: Session, conversation_id: str, channel: str, external_id: str) -> Message | None:
+    """The message of an earlier delivery, if there was one. The conversation stays locked until the transaction ends:
+    the same delivery may be on its way through another process."""
     if session.get_bind().dialect.name != "sqlite":  # there the whole transaction has the lock
-        session.execute(_HELD.with_only_columns(Conversation.id), {"id": inbound.conversation_id})
-    if known := find(session, inbound.channel, inbound.external_id):
-        return known, False
+        session.execute(_HELD.with_only_columns(Conversation.id), {"id": conversation_id})
+    return find(session, channel, external_id)
+
+
+def keep(session: Session, inbound: InboundMessage, now: datetime) -> Message:
+    """Store a citizen's message that is not `delivered` yet."""
     # Numbers of identity and bank cards are never stored as typed (个人信息保护法 Art 6, GB/T 47746—2026).
     body = mask_text(inbound.text, phones=False)
     extra: dict[str, Any] = {"picked": list(inbound.picked)} if inbound.picked else {}
@@ -182,7 +185,14 @@ def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Me
     )
     session.add(message)
     session.flush()
-    return message, True
+    return message
+
+
+def accept(session: Session, inbound: InboundMessage, now: datetime) -> tuple[Message, bool]:
+    """Store a citizen's message; (message, False) when this delivery was stored before."""
+    if known := delivered(session, inbound.conversation_id, inbound.channel, inbound.external_id):
+        return known, False
+    return keep(session, inbound, now), True
 
 
 def _extra(reply: Reply, reply_to: Message | None) -> dict[str, Any] | None:

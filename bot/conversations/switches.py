@@ -12,6 +12,7 @@ key             value
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -112,9 +113,16 @@ class Switchboard:
         self._read_at = float("-inf")
         self._known = Switches()
 
+    def _is_fresh(self) -> bool:
+        return self._monotonic() - self._read_at < FRESH_SECONDS
+
+    async def read(self) -> Switches:
+        """`current`, with its look at the database in a thread."""
+        return self._known if self._is_fresh() else await asyncio.to_thread(self.current)
+
     def current(self) -> Switches:
         """What is in force."""
-        if self._monotonic() - self._read_at >= FRESH_SECONDS:
+        if not self._is_fresh():
             try:
                 with self._readers() as session:
                     self._known = snapshot(session)

@@ -16,16 +16,15 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from bot import request_ids
-from bot.cases.models import Case, CaseDraft
 from bot.conversations import call_back, emergency, log, notices, ownership
 from bot.conversations.compose import Composed, compose, hand_over_reply, in_danger, simple
 from bot.conversations.engine import Engine, EngineFailed
+from bot.conversations.facts import Arrived, Facts, look
 from bot.conversations.metrics import ENGINE_FAILURES, LOCK_WAIT_SECONDS
-from bot.conversations.models import Address, Conversation, Message
+from bot.conversations.models import Message
 from bot.conversations.news import News
 from bot.conversations.receipt import receipt_of_message
 from bot.conversations.switches import Switchboard, Switches
@@ -37,16 +36,6 @@ logger = structlog.get_logger(__name__)
 
 WAIT_FOR_ENGINE = 60.0  # seconds that messages left by an earlier process wait for an engine that starts
 SWEEP_SECONDS = 20.0  # Messages whose replies could not be stored are tried again this often.
-# All that a turn needs to know in one look: conversation, draft, address, and whether the message lodged a case.
-_FACTS = (
-    select(
-        Conversation, CaseDraft, Address, exists().where(Case.confirmed_by_message == bindparam("message"))
-    )
-    .outerjoin(CaseDraft, (CaseDraft.conversation_id == Conversation.id) & (CaseDraft.state == "open"))
-    .outerjoin(Address, Address.conversation_id == Conversation.id)
-    .where(Conversation.id == bindparam("conversation"))
-    .limit(1)
-)
 # What may still be said when a person has taken over while the bot was thinking.
 NEVER_DROPPED = ("emergency", "receipt")
 LEFT_BEHIND = timedelta(seconds=30)  # Older than any turn may take: no other process works on it.
@@ -83,27 +72,33 @@ class Turns:
 
     # -- the turn -----------------------------------------------------------------------------------
 
-    async def run(self, conversation_id: str) -> dict[str, list[Message]]:
+    async def run(self, conversation_id: str, arrived: Arrived | None = None) -> dict[str, list[Message]]:
         """Answer every stored message of the conversation that waits, in order.
+
+        `arrived` is the one that was just stored, and spares the look for what waits if it was alone.
 
         Returns the replies that this call stored, by the id of the message they answer; a message that another call
         or process has answered is not among them (`log.replies_to`).
         """
         stored: dict[str, list[Message]] = {}
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
+        # A turn that runs may change all that was known when the message arrived.
+        fresh = arrived if arrived and arrived.facts.alone and not lock.locked() else None
         asked = time.perf_counter()
         async with lock:
             LOCK_WAIT_SECONDS.observe(time.perf_counter() - asked)
             self._thinking.add(conversation_id)
             self.news.ring(conversation_id)
             try:
-                waiting, facts = await asyncio.to_thread(self._waiting, conversation_id)
+                waiting = (
+                    [fresh.message] if fresh else await asyncio.to_thread(self._waiting, conversation_id)
+                )
                 for message in waiting:
                     # What the messages before it have changed is looked up again.
-                    known = facts if message is waiting[0] else await asyncio.to_thread(self._facts, message)
+                    facts = fresh.facts if fresh else await asyncio.to_thread(self._facts, message)
                     brought_by = (message.extra or {}).get("request_id")
                     with request_ids.within(brought_by, conversation=conversation_id, message=message.id):
-                        replies = await self._answer(message, known)
+                        replies = await self._answer(message, facts)
                     if replies is not None:
                         stored[message.id] = replies
             finally:
@@ -144,11 +139,9 @@ class Turns:
             older_than = LEFT_BEHIND
             await asyncio.sleep(SWEEP_SECONDS)
 
-    def _waiting(self, conversation_id: str) -> tuple[list[Message], dict[str, Any]]:
-        """The messages that wait, and what is known for the first of them."""
+    def _waiting(self, conversation_id: str) -> list[Message]:
         with self.readers() as session:
-            waiting = log.unanswered(session, conversation_id)
-            return waiting, self._known(session, waiting[0]) if waiting else {}
+            return log.unanswered(session, conversation_id)
 
     def _to_resume(self, before: datetime) -> list[str]:
         with self.readers() as session:
@@ -158,19 +151,19 @@ class Turns:
         with self.sessions.begin() as session:
             return call_back.offer_late(session, self.now())
 
-    async def _answer(self, message: Message, facts: dict[str, Any]) -> list[Message] | None:
+    async def _answer(self, message: Message, facts: Facts) -> list[Message] | None:
         begun = time.perf_counter()
-        switches: Switches = facts["switches"]
-        state = facts["state"]
+        switches = await self.switchboard.read()
+        state = facts.state
         signal = emergency.check(message.body)
         if signal is not None and signal.certain:
             composed = in_danger(signal.topic, Composed(state=state))
-        elif facts["owner"] == "person":
+        elif facts.owner == "person":
             composed = Composed([], state)
-        elif facts["receipt"]:
+        elif facts.receipt:
             # The case was lodged by this very message before the process died: say the same receipt.
-            composed = compose([facts["receipt"]], {}, state, message.body)
-        elif heard := call_back.hear(message.body, state.get("call_back", ""), facts["phone"]):
+            composed = compose([facts.receipt], {}, state, message.body)
+        elif heard := call_back.hear(message.body, state.get("call_back", ""), facts.phone):
             composed = Composed(state=state | {"call_back": heard.step}, call_back=heard.phone)
             if heard.text:
                 composed.replies = [simple("handoff", heard.text, *heard.choices)]
@@ -182,7 +175,7 @@ class Turns:
             words = phrases()["handoff"]["people_first"]
             composed = Composed([simple("handoff", words)], state, hand_over="人工优先")
         else:
-            composed = await self._ask_engine(message, facts, signal)
+            composed = await self._ask_engine(message, facts, switches, signal)
             composed.state.pop("call_back", None)
         composed.state = composed.state | {"met": True}
         self._mention(composed, message, switches)
@@ -206,31 +199,14 @@ class Turns:
             composed.replies.insert(0, simple("handoff", phrases()["masked"]))
             composed.hand_over = composed.hand_over or "发来证件号或银行卡号"
 
-    def _facts(self, message: Message) -> dict[str, Any]:
+    def _facts(self, message: Message) -> Facts:
         with self.readers() as session:
-            return self._known(session, message)
-
-    def _known(self, session: Session, message: Message) -> dict[str, Any]:
-        conversation, draft, address, lodged = session.execute(
-            _FACTS, {"conversation": message.conversation_id, "message": message.id}
-        ).one()
-        phone = str(((draft.data if draft else {}) or {}).get("fields", {}).get("phone") or "")
-        if not phone and address is not None and address.channel == "sms":
-            phone = address.address
-        return {
-            "owner": conversation.owner,
-            "state": dict(conversation.state or {}),
-            "intake": (draft.type or "T") if draft else "",
-            "asked": (draft.asked or "") if draft else "",
-            "receipt": receipt_of_message(session, message.id) if lodged else None,
-            "phone": phone,
-            "switches": self.switchboard.current(),
-        }
+            return look(session, message)
 
     async def _ask_engine(
-        self, message: Message, facts: dict[str, Any], signal: emergency.Signal | None
+        self, message: Message, facts: Facts, switches: Switches, signal: emergency.Signal | None
     ) -> Composed:
-        state = facts["state"]
+        state = facts.state
         context = {
             key: state.get(key)
             for key in ("focus", "before", "facet", "last_kind", "options")
@@ -239,15 +215,13 @@ class Turns:
         context["walk"] = bool(state.get("walk"))
         context["danger"] = signal is not None
         context |= {
-            "intake": facts["intake"],
-            "asked": facts["asked"],
+            "intake": facts.intake,
+            "asked": facts.asked,
             "picked": (message.extra or {}).get("picked", []),
         }
         try:
             decision = await self.engine.turn(message.conversation_id, message.id, message.body, context)
-            composed = compose(
-                decision.payloads, decision.reading, state, message.body, switches=facts["switches"]
-            )
+            composed = compose(decision.payloads, decision.reading, state, message.body, switches=switches)
         except Exception as error:
             # Whatever it was: a message that cannot be answered would hold up all that come after it.
             known = isinstance(error, (EngineFailed, ValueError))
