@@ -39,6 +39,7 @@ _SHAPES = (
     # A session token of ours: a citizen's, or the secret of a log-in.
     (re.compile(r"\b[A-Za-z0-9_-]{43}(\.\d{1,12}\.[0-9a-f]{64})?(?![A-Za-z0-9_-])"), CUT),
 )
+_TEN_DIGITS = 10**10  # What is shorter is no phone number.
 # Where the words are not ours but an exception's, a library's or a caller's.
 _QUOTING = frozenset({"error", "exception", "stack", "exc", "detail", "path"})
 
@@ -76,6 +77,8 @@ def clean(text: str, *, foreign: bool = False) -> str:
 
 def _value(value: Any, *, foreign: bool) -> Any:
     if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and -_TEN_DIGITS < value < _TEN_DIGITS:
         return value
     if isinstance(value, int | float):
         masked = clean(str(value), foreign=foreign)

@@ -104,12 +104,13 @@ def _signal(normal: str) -> Signal | None:
         return None
     possible = None
     for topic in rules.topics.values():
+        certain = bool(topic.certain.search(normal))
+        if not certain and not topic.possible.search(normal):
+            continue
         doubted = not now and bool(topic.doubt.search(normal))
-        if topic.certain.search(normal):
-            if not doubted:
-                return Signal(topic, certain=True)
-            possible = possible or Signal(topic, certain=False)
-        elif not doubted and topic.possible.search(normal):
+        if certain and not doubted:
+            return Signal(topic, certain=True)
+        if certain or not doubted:
             possible = possible or Signal(topic, certain=False)
     return possible
 

@@ -24,11 +24,13 @@ LOOK_SECONDS = 0.15  # How often SQLite is asked for its data version: a few mic
 RETRY_SECONDS = 2.0
 TIDY = 1000  # conversations nobody waits for any more that are kept at most, beside as many as are waited for
 
+_NOTIFY = text("SELECT pg_notify(:channel, :id)")
+
 
 def announce(session: Session, conversation_id: str) -> None:
     """Tell the other processes, when this transaction commits, that the conversation has news."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": CHANNEL, "id": conversation_id})
+        session.execute(_NOTIFY, {"channel": CHANNEL, "id": conversation_id})
 
 
 class News:
