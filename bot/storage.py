@@ -214,7 +214,9 @@ def _queue_writers(engine: Engine, lock: threading.Lock, patience: float) -> Non
             raise DatabaseBusy("The database is locked by another transaction; nothing was stored.")
         # The record's info outlives a connection that breaks and is made again.
         connection.connection.record_info["writes"] = True  # type: ignore[index]
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait() * 1000)}")
+        if connection.info.get("patience") != (own := int(wait() * 1000)):
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {own}")
+            connection.info["patience"] = own
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         except DatabaseBusy:

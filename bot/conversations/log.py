@@ -12,10 +12,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Table, and_, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
@@ -126,12 +126,13 @@ def hold(session: Session, conversation_id: str) -> Conversation:
     ).one()
 
 
+# On the tables themselves: what is known of a row is brought up to date here, so that the mapper need not look for it.
+_CONVERSATIONS, _MESSAGES = cast(Table, Conversation.__table__), cast(Table, Message.__table__)
 _DRAW = (
-    update(Conversation)
-    .where(Conversation.id == bindparam("of"))
-    .values(next_seq=Conversation.next_seq + bindparam("count"), updated_at=bindparam("now"))
-    .returning(Conversation.next_seq)
-    .execution_options(synchronize_session=False)
+    update(_CONVERSATIONS)
+    .where(_CONVERSATIONS.c.id == bindparam("of"))
+    .values(next_seq=_CONVERSATIONS.c.next_seq + bindparam("count"), updated_at=bindparam("now"))
+    .returning(_CONVERSATIONS.c.next_seq)
 )
 _DRAW_WITH_STATE = _DRAW.values(state=bindparam("new_state"))
 
@@ -142,6 +143,7 @@ def _draw_seqs(
     """The next `count` numbers of the conversation, drawn together with a new `state` of it."""
     given: dict[str, Any] = {"of": conversation_id, "count": count, "now": now}
     changes: dict[str, Any] = {"updated_at": now}
+    session.flush()  # The conversation itself may be new.
     if state is None:
         after = session.scalar(_DRAW, given)
     else:
@@ -159,14 +161,13 @@ def _draw_seqs(
 
 
 _COLUMNS = [column.key for column in Message.__mapper__.column_attrs]
-_INSERT = insert(Message)
+_INSERT = insert(_MESSAGES)
 
 
 def _insert(session: Session, messages: Sequence[Message]) -> None:
     """Store new messages at once. The unit of work would take three times as long to find out in which order."""
     rows = [{name: getattr(message, name) for name in _COLUMNS} for message in messages]
     if rows:
-        session.flush()
         session.execute(_INSERT, rows)
     for message, row in zip(messages, rows, strict=True):
         for name, value in row.items():
@@ -284,10 +285,9 @@ def _add(
 
 
 _ANSWERED = (
-    update(Message)
-    .where(Message.id == bindparam("of"), Message.answered_at.is_(None))
+    update(_MESSAGES)
+    .where(_MESSAGES.c.id == bindparam("of"), _MESSAGES.c.answered_at.is_(None))
     .values(answered_at=bindparam("now"))
-    .execution_options(synchronize_session=False)
 )
 _ANSWERED_WITH_READING = _ANSWERED.values(extra=bindparam("new_extra"))
 
