@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jieba
 import joblib
 from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
@@ -24,6 +23,7 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
 from bot.engine import entities
+from bot.engine.cuts import Cuts
 from bot.engine.examples import Example, distinct, from_marks, read
 from bot.engine.gate import Context, Gate, Scores
 from bot.engine.gate import Reading as Decision
@@ -168,7 +168,7 @@ class ReadingClassifier(GraphComponent):
         if reader is None or not message.get(TEXT):
             return
         text = message.get(TEXT)
-        scores, margins = reader.understand(text, jieba.lcut, _tokens(message) or None)
+        scores, margins = reader.understand(text, Cuts(text, _tokens(message)))
         metadata = message.get("metadata")
         context = Context.read(metadata.get("context") if isinstance(metadata, dict) else None)
         decision = self.gate.decide("" if text == "?" and message.get(RAW) != "?" else text, scores, context)
@@ -227,5 +227,6 @@ class SpacyEntities(GraphComponent):
         """Add the entities of the raw text."""
         for message in messages:
             if raw := message.get(RAW):
-                message.set(ENTITIES, entities.extract(raw), add_to_output=True)
+                cut = Cuts(message.get(TEXT), _tokens(message))
+                message.set(ENTITIES, entities.extract(raw, cut), add_to_output=True)
         return messages

@@ -11,6 +11,8 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.svm import LinearSVC
 
+from bot.engine.vectors import Rows
+
 
 class Margins:
     """Signed distances to one hyperplane a class: n × classes, positive on the class's side."""
@@ -75,9 +77,9 @@ class Heads:
             model.weights = np.zeros((0, 0), dtype=np.float32)
         return self
 
-    def scores(self, rows: csr_matrix) -> np.ndarray:
+    def scores(self, rows: Rows) -> np.ndarray:
         """What all models say, n × columns."""
-        return np.asarray(rows @ self.weights + self.bias)
+        return np.asarray(rows.values @ self.weights[rows.features] + self.bias)
 
 
 class OneOf:

@@ -15,7 +15,7 @@ from bot.engine.linear import Heads, Margins, OneOf
 from bot.engine.models import MEASURES, Acts, Given, Measures, Parts
 from bot.engine.neighbours import Neighbours
 from bot.engine.segments import adds, asks, bare, denied, split
-from bot.engine.vectors import Vectorizer
+from bot.engine.vectors import Rows, Vectorizer
 
 FOLDS = 3  # More learn no better and train longer.
 # Acts whose examples carry topics that the answer depends on.
@@ -92,21 +92,15 @@ class Reader:
         """The columns of `acts` (n × labels) for a policy question and for what is out of scope."""
         return acts[:, self.acts.labels.index("policy")], acts[:, self.acts.labels.index("oos")]
 
-    def rows(self, texts: Sequence[str], tokens: Sequence[Sequence[str]]) -> csr_matrix:
-        """The features of normalised sentences, len(texts) × features."""
-        return self.vectorizer.transform(texts, tokens)
+    def rows(self, texts: Sequence[str], tokens: Sequence[Sequence[str]]) -> Rows:
+        """The features of normalised sentences, a row each."""
+        return self.vectorizer.rows(texts, tokens)
 
-    def understand(
-        self, text: str, cut: Callable[[str], list[str]], tokens: Sequence[str] | None = None
-    ) -> tuple[Scores, np.ndarray]:
-        """Everything about one normalised message, and its margins for `topic`.
-
-        `cut` makes the tokens of its segments, and its own unless they are given.
-        """
+    def understand(self, text: str, cut: Callable[[str], list[str]]) -> tuple[Scores, np.ndarray]:
+        """Everything about one normalised message, and its margins for `topic`; `cut` makes jieba tokens."""
         segments = split(text)
-        parts = [bare(segment) for segment in segments]
-        cuts = [cut(text) if tokens is None else tokens, *map(cut, parts)]
-        return self.read(self.rows([text, *parts], cuts), segments)
+        texts = [text, *map(bare, segments)]
+        return self.read(self.rows(texts, list(map(cut, texts))), segments)
 
     def topic(self, margins: np.ndarray, act: str) -> str:
         """The likeliest topic inside `act`, or empty; `margins` are those of `understand`."""
@@ -115,9 +109,9 @@ class Reader:
                 return name.split(".", 1)[1]
         return ""
 
-    def read(self, rows: csr_matrix, segments: Sequence[str] = ()) -> tuple[Scores, np.ndarray]:
+    def read(self, rows: Rows, segments: Sequence[str] = ()) -> tuple[Scores, np.ndarray]:
         """Scores and margins of the first row; the rows after it are those of the message's `segments`."""
-        margins, near = self.heads.scores(rows), self.neighbours.scores(rows)
+        margins, near = self.heads.scores(rows), self.neighbours.nearest(rows)
         last = len(self.acts.labels)
         columns = self.heads.columns
         parts = Parts(

@@ -53,20 +53,21 @@ def _split_latin(word: str) -> tuple[str, ...]:
     return whole if whole else (word,)
 
 
-@lru_cache(maxsize=16384)
-def _of_character(character: str) -> str:
-    """The folded syllable of a Chinese character, or nothing for any other sign."""
-    return "".join(map(_fold, lazy_pinyin(character, style=Style.NORMAL, errors="ignore")))
+def _of_part(part: str) -> tuple[str, ...]:
+    """The folded syllables of a Latin word, a number or a Chinese character; none of any other sign."""
+    if _LATIN.fullmatch(part):
+        return tuple(map(_fold, _split_latin(part)))
+    if part.isdigit():
+        return ("0",)
+    return tuple(map(_fold, lazy_pinyin(part, style=Style.NORMAL, errors="ignore")))
+
+
+_of_sign = lru_cache(maxsize=16384)(_of_part)  # for parts of one sign, as nearly all are
 
 
 def syllables(text: str) -> list[str]:
     """Folded pinyin syllables of normalised `text`; Latin words that are pinyin are split, others kept."""
-    result: list[str] = []
+    found: list[str] = []
     for part in _SOUNDING.findall(text):
-        if _LATIN.fullmatch(part):
-            result += [_fold(s) for s in _split_latin(part)]
-        elif part.isdigit():
-            result.append("0")
-        elif sound := _of_character(part):
-            result.append(sound)
-    return result
+        found += _of_sign(part) if len(part) == 1 else _of_part(part)
+    return found

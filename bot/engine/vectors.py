@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -42,8 +44,15 @@ def _views(text: str, tokens: Sequence[str]) -> tuple[list[str], list[str], list
     return characters(text), words(tokens), sounds(text)
 
 
+class Rows(NamedTuple):
+    """A few sentences over the features that any of them has: a message and its parts share most of theirs."""
+
+    features: np.ndarray  # u, ascending
+    values: np.ndarray  # n × u, rows of unit length or empty
+
+
 class Vectorizer:
-    """Turns (normalised text, jieba tokens) into one sparse row of unit length; blocks are weighted by `weights`."""
+    """Turns (normalised text, jieba tokens) into a row of unit length; blocks are weighted by `weights`."""
 
     def __init__(self, weights: tuple[float, float, float] = (1.0, 0.7, 0.7), min_df: int = 2) -> None:
         self.weights = weights
@@ -68,25 +77,32 @@ class Vectorizer:
         return self.transform(texts, tokens)
 
     def transform(self, texts: Iterable[str], tokens: Iterable[Sequence[str]]) -> csr_matrix:
-        """Rows of sentences (len(texts) × features); a sentence without a known n-gram is an empty row."""
-        indices: list[int] = []
-        counts: list[int] = []
-        ends = [0]  # of the blocks of the rows, three a row
-        for text, some in zip(texts, tokens):
-            for columns, view in zip(self.columns, _views(text, some)):
-                found = Counter(map(columns.get, view))
-                found.pop(None, None)  # what no example has
-                indices += found
-                counts += found.values()
-                ends.append(len(indices))
-        chosen = np.array(indices, dtype=np.int32)
-        values = (1 + np.log(np.array(counts, dtype=np.float32))) * self.idf[chosen]
+        """Rows of many sentences (len(texts) × features), each as `rows` gives it alone."""
+        alone = [self.rows([text], [some]) for text, some in zip(texts, tokens)]
+        ends = np.cumsum([0, *(row.features.size for row in alone)])
+        none = np.zeros(0, dtype=np.float32)
+        values = np.concatenate([none, *(row.values[0] for row in alone)])
+        features = np.concatenate([none.astype(np.int32), *(row.features for row in alone)])
+        return csr_matrix((values, features, ends), shape=(len(alone), len(self.idf)))
+
+    def rows(self, texts: Iterable[str], tokens: Iterable[Sequence[str]]) -> Rows:
+        """Rows of a few sentences; a sentence without a known n-gram is an empty row."""
+        found = [Counter(self._lookup(text, some)) for text, some in zip(texts, tokens)]
+        features = sorted(set().union(*found) - {None})  # None is what no example has
+        counts = np.array([list(map(some.get, features, repeat(0))) for some in found], dtype=np.float32)
+        counts = counts.reshape(len(found), len(features))
+        chosen = np.array(features, dtype=np.int32)
+        values = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * self.idf[chosen]
         # Each block gets the length of its weight, and the row the length 1.
-        starts = np.array(ends, dtype=np.int32)
-        block = np.repeat(np.arange(len(ends) - 1), np.diff(starts))
-        lengths = np.sqrt(np.bincount(block, values * values, minlength=len(ends) - 1)).reshape(-1, 3)
-        weights = np.where(lengths > 0, self.weights, 0.0)
+        ends = np.cumsum([len(columns) for columns in self.columns])
+        block = np.searchsorted(ends, chosen, side="right")
+        lengths = np.sqrt((values * values) @ np.eye(len(ends))[block])  # n × blocks
+        weights = np.where(lengths > 0, self.weights, 0)
         whole = np.sqrt((weights * weights).sum(axis=1, keepdims=True))
-        scale = weights / np.where(lengths > 0, lengths, 1.0) / np.where(whole > 0, whole, 1.0)
-        values = (values * scale.ravel()[block]).astype(np.float32)
-        return csr_matrix((values, chosen, starts[::3]), shape=(len(starts) // 3, len(self.idf)))
+        scale = weights / np.maximum(lengths * whole, 1e-9)
+        return Rows(chosen, (values * scale[:, block]).astype(np.float32))
+
+    def _lookup(self, text: str, tokens: Sequence[str]) -> Iterable[int | None]:
+        """The column of each n-gram of a sentence, None for one that has none."""
+        views = _views(text, tokens)
+        return chain.from_iterable(map(columns.get, view) for columns, view in zip(self.columns, views))

@@ -16,3 +16,8 @@ def deployment():
 @pytest.fixture(autouse=True)
 def logged():
     """Instead of the service's log capture."""
+
+
+@pytest.fixture(autouse=True)
+def listeners():
+    """Instead of those who hear of the service's cases."""

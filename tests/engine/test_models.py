@@ -11,6 +11,7 @@ from bot.engine.examples import FACETS
 from bot.engine.linear import Heads, Margins, OneOf
 from bot.engine.models import MEASURES, Acts, Given, Measures, Parts
 from bot.engine.neighbours import Neighbours
+from bot.engine.vectors import Rows
 
 COUNT, WIDTH = 60, 40
 
@@ -19,6 +20,12 @@ COUNT, WIDTH = 60, 40
 def rows() -> csr_matrix:
     made = random(COUNT, WIDTH, density=0.2, format="csr", dtype=np.float32, random_state=0)
     return csr_matrix(made / np.sqrt(made.multiply(made).sum(axis=1)))
+
+
+def few(rows: csr_matrix) -> Rows:
+    """The same rows over the features that any of them has."""
+    features = np.unique(rows.indices)
+    return Rows(features, rows[:, features].toarray())
 
 
 def parts() -> Parts:
@@ -41,6 +48,11 @@ def test_the_nearest_example_of_each_class(rows: csr_matrix) -> None:
     assert (found[:, 3] == 0).all()
 
 
+def test_a_few_sentences_are_as_near_together_as_alone(rows: csr_matrix) -> None:
+    near = Neighbours().fit(rows, np.hstack([members(3), members(5)]))
+    assert np.allclose(near.nearest(few(rows[:9])), near.scores(rows[:9]), atol=1e-6)
+
+
 def test_an_empty_row_is_near_to_nothing(rows: csr_matrix) -> None:
     near = Neighbours().fit(rows, members(3))
     assert near.scores(csr_matrix((2, WIDTH), dtype=np.float32)).tolist() == [[0.0] * 3] * 2
@@ -55,7 +67,7 @@ def test_heads_say_what_the_models_said(rows: csr_matrix) -> None:
     second = Margins(balanced=False).fit(rows, members(5))
     apart = np.hstack([first.scores(rows), second.scores(rows)])
     heads = Heads().join({"first": first, "none": Margins(balanced=True), "second": second})
-    assert np.allclose(heads.scores(rows), apart, atol=1e-6)
+    assert np.allclose(heads.scores(few(rows)), apart, atol=1e-6)
     assert heads.columns == {"first": slice(0, 3), "second": slice(3, 8)}
     assert first.weights.size == 0
 
@@ -106,7 +118,8 @@ def test_given_is_a_logistic_regression_over_words_facet_and_measures(rows: csr_
     whole = hstack([rows, csr_matrix(side)], format="csr")
     expected = model.fit(whole, said).predict_proba(whole)[:, 1]
     heads = Heads().join({"given": given})
-    found = [given.probability(heads.scores(rows[i])[0, 0], facets[i], measures[i]) for i in range(COUNT)]
+    said_by_words = heads.scores(few(rows))[:, 0]
+    found = [given.probability(said_by_words[i], facets[i], measures[i]) for i in range(COUNT)]
     assert np.allclose(found, expected, atol=1e-4)
 
 

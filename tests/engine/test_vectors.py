@@ -83,5 +83,14 @@ def test_a_block_is_tf_idf_as_scikit_learn_defines_it() -> None:
     assert np.allclose(ours[:, order].toarray(), expected.toarray(), atol=1e-6)
 
 
+def test_sentences_read_together_have_the_rows_that_they_have_alone(vectorizer: Vectorizer) -> None:
+    texts = ["专利质押", "电梯维保", "？", "电梯维保周期"]
+    tokens = [jieba.lcut(t) for t in texts]
+    together, alone = vectorizer.rows(texts, tokens), vectorizer.transform(texts, tokens)
+    assert together.features.tolist() == sorted(set(alone.indices))
+    assert np.allclose(together.values, alone[:, together.features].toarray(), atol=1e-6)
+
+
 def test_no_sentences_are_no_rows(vectorizer: Vectorizer) -> None:
     assert vectorizer.transform([], []).shape == (0, len(vectorizer.idf))
+    assert vectorizer.rows([], []).values.shape == (0, 0)
