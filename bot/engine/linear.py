@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -25,11 +24,12 @@ class Margins:
 
     def fit(self, rows: csr_matrix, member: np.ndarray) -> Margins:
         """Learn from rows (n × features) and membership (n × classes, bool); a class may be empty."""
-        # In the learner's own precision and order, so that no thread has to convert the rows they share.
+        # In the learner's own precision and order, so that it need not convert the rows for every class.
         rows = rows.astype(np.float64)
         rows.sum_duplicates()
-        with ThreadPoolExecutor() as pool:
-            planes = list(pool.map(lambda column: self._plane(rows, column), member.T))
+        # One after the other: the learner's random numbers have one state for all threads of a process, and the same
+        # examples must give the same model.
+        planes = [self._plane(rows, column) for column in member.T]
         weights, bias = [w for w, _ in planes], [b for _, b in planes]
         # Features first and contiguous: SciPy copies a transposed matrix at every product.
         self.weights = np.ascontiguousarray(np.asarray(weights, dtype=np.float32).T)

@@ -129,3 +129,8 @@ def test_one_of_ranks_by_margin() -> None:
     ranked = one.rank(np.array([0.1, 0.9, -0.5]))
     assert [name for name, _ in ranked] == ["b", "a", "c"]
     assert sum(p for _, p in ranked) == pytest.approx(1.0)
+
+
+def test_the_same_examples_give_the_same_model(rows: csr_matrix) -> None:
+    first, second = (Margins(balanced=True, strength=100.0).fit(rows, members(7)) for _ in range(2))
+    assert (first.weights == second.weights).all() and (first.bias == second.bias).all()
