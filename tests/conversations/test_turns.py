@@ -268,6 +268,48 @@ async def test_the_engine_gets_the_conversations_state(hotline):
     )
 
 
+async def test_what_was_left_is_answered_before_what_arrives(hotline):
+    talk = await hotline.open()
+    leave(hotline, talk, "一")
+    await talk.say("二")
+    assert await said(talk) == [("user", "一"), ("user", "二"), ("bot", "收到：一"), ("bot", "收到：二")]
+
+
+async def test_a_message_that_arrives_in_a_turn_knows_what_the_turn_changed(hotline):
+    talk = await hotline.open()
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(call):
+        begun.set()
+        await release.wait()
+        return Decision([{"compose": "policy"}], {"measures": [9], "facet": "cost"}, [])
+
+    hotline.engine.script["电梯"] = slow
+    first = asyncio.create_task(talk.say("电梯"))
+    await begun.wait()
+    second = asyncio.create_task(talk.say("那要交钱吗"))
+
+    async def stored():
+        return len(await talk.log()) == 3
+
+    await until(stored)
+    release.set()
+    await asyncio.gather(first, second)
+    assert [call.text for call in hotline.engine.calls] == ["电梯", "那要交钱吗"]
+    assert hotline.engine.calls[-1].context["focus"] == [9]
+
+
+async def test_a_forged_token_does_not_stand_in_the_writers_queue(hotline):
+    talk = await hotline.open()
+    with hotline.sessions.begin() as session:
+        session.execute(sql("SELECT 1"))  # Somebody writes, and for longer than anybody waits.
+        response = await hotline.http.post(
+            f"{talk.path}/messages", json={"client_message_id": "message-1", "text": "你好"},
+            headers={"Authorization": f"Bearer {talk.token[:-1]}{'0' if talk.token[-1] != '0' else '1'}"},
+        )  # fmt: skip
+    assert response.status_code == 401
+
+
 async def test_a_long_log_is_not_read_to_find_what_waits(hotline):
     query = str(log._UNANSWERED.compile(hotline.sessions.kw["bind"]))
     with hotline.readers() as session:
