@@ -153,7 +153,12 @@ def _arrive(
     """Store the message; what is known about its conversation, or None when this delivery was stored before."""
     state = request.app.state
     now = state.turns.now()
-    tokens.check(conversation_id, token, now)  # Whoever forges one must not stand in the writers' queue.
+    try:
+        tokens.check(conversation_id, token, now)
+    except HotlineError:
+        # Whoever forges one must not stand in the writers' queue to hear what is wrong.
+        _open(request, conversation_id, token)
+        raise
     with state.sessions.begin() as session:
         opened, renewed = log.access_conversation(session, conversation_id, token, now)
         if renewed:
@@ -202,9 +207,11 @@ async def events(
 
 @dataclass(frozen=True)
 class _Look:
+    """What is new; `owner` and `staff_types` are None where they stay as they were told."""
+
     messages: list[dict[str, Any]]
-    owner: dict[str, Any]
-    staff_types: bool
+    owner: dict[str, Any] | None = None
+    staff_types: bool | None = None
 
 
 # Few columns: most looks find nothing new, and the state need not be opened for that.
@@ -212,17 +219,24 @@ _NEXT_SEQ = select(Conversation.next_seq).where(Conversation.id == bindparam("id
 
 
 def _look(request: Request, conversation_id: str, seq: int, *, whole: bool) -> _Look | None:
-    """What a stream tells after `seq`. None if nothing was said since; owner and place then stay as they were told,
-    unless the look is to be `whole`: whoever takes or leaves a conversation says so in it."""
+    """What a stream tells after `seq`, or None if nothing was said since.
+
+    Unless the look is to be `whole`, owner and place are asked for only when somebody else than the citizen has said
+    something: whoever takes or leaves a conversation says so in it.
+    """
     now = request.app.state.turns.now()
     with request.app.state.readers() as session:
         if not whole and session.scalar(_NEXT_SEQ, {"id": conversation_id}) == seq + 1:
             return None
+        messages = log.after(session, conversation_id, seq)
+        shown = [log.as_json(message) for message in messages]
+        if not whole and all(message.author == "user" for message in messages):
+            return _Look(shown)
         opened = session.get_one(Conversation, conversation_id)
         place = ownership.place(session, conversation_id, now=now) if opened.owner == "bot" else None
         queue = {"place": place.place, "wait_minutes": place.wait_minutes} if place else None
         return _Look(
-            [log.as_json(m) for m in log.after(session, conversation_id, seq)],
+            shown,
             {"owner": opened.owner, "name": opened.owner_name, "queue": queue},
             ownership.is_typing(session, opened, now=now),
         )
@@ -258,10 +272,11 @@ async def _events(request: Request, conversation_id: str, seq: int) -> AsyncIter
                 yield ServerSentEvent(json.dumps(message, ensure_ascii=False), event="message", id=str(seq))
             if len(look.messages) == log.PAGE:
                 continue  # There is more to read.
-            if look.owner != owner:
+            if look.owner is not None and look.owner != owner:
                 owner = look.owner
                 yield ServerSentEvent(json.dumps(owner, ensure_ascii=False), event="owner")
-            staff_types = look.staff_types
+            if look.staff_types is not None:
+                staff_types = look.staff_types
         by = "staff" if staff_types else "bot" if turns.thinking(conversation_id) else ""
         if by and by != types:
             yield ServerSentEvent(json.dumps({"author": by}), event="typing")

@@ -299,6 +299,14 @@ async def test_a_message_that_arrives_in_a_turn_knows_what_the_turn_changed(hotl
     assert hotline.engine.calls[-1].context["focus"] == [9]
 
 
+async def test_an_unknown_conversation_is_said_to_be_unknown(hotline):
+    response = await hotline.http.post(
+        "/api/v1/conversations/x/messages", json={"client_message_id": "message-1", "text": "你好"},
+        headers={"Authorization": "Bearer x"},
+    )  # fmt: skip
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_conversation")
+
+
 async def test_a_forged_token_does_not_stand_in_the_writers_queue(hotline):
     talk = await hotline.open()
     with hotline.sessions.begin() as session:
