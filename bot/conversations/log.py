@@ -185,7 +185,8 @@ def delivered(session: Session, conversation_id: str, channel: str, external_id:
     """The message of an earlier delivery, if there was one. The conversation stays locked until the transaction ends:
     the same delivery may be on its way through another process."""
     if session.get_bind().dialect.name != "sqlite":  # there the whole transaction has the lock
-        session.execute(_HELD.with_only_columns(Conversation.id), {"id": conversation_id})
+        # What was read of it before may have changed while the lock was waited for.
+        session.scalar(_HELD, {"id": conversation_id}, execution_options={"populate_existing": True})
     return find(session, channel, external_id)
 
 
