@@ -33,6 +33,7 @@ MARK = "gathered"
 LAG = timedelta(seconds=60)  # A transaction that is under way may still store something older than now.
 FIRST = timedelta(days=30)  # how far the first gathering looks back
 STEP = timedelta(days=1)  # of time that one call goes through at most
+ROWS = 200  # messages that are in memory at once
 EVERY = 60.0  # seconds between two gatherings of the desk
 MISSED = ("fallback", "clarify")
 PAGE = 50
@@ -103,7 +104,9 @@ def _turns(session: Session, start: datetime, end: datetime) -> tuple[list[_Foun
         .join(Conversation, Conversation.id == Message.conversation_id)
         # Every message moves `updated_at`, which has an index; `created_at` has none.
         .where(Conversation.updated_at >= start, Message.created_at >= start, Message.created_at < end)
-        .order_by(Message.conversation_id, Message.seq)
+        .order_by(Message.conversation_id, Message.seq),
+        # A busy minute has thousands of readings: a process that once held them all never gives the memory back.
+        execution_options={"yield_per": ROWS},
     )
     counts: Counter[Key] = Counter()
     found: list[_Found] = []
