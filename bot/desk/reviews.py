@@ -68,7 +68,7 @@ def gather(session: Session, now: datetime) -> Gathered:
     found, counts = _turns(session, start, end)
     found += [*_thumbs_down(session, start, end), *_corrections(session, start, end)]
     tallies.add(session, counts)
-    added = _put(session, found, now)
+    added = sum(_put(session, found[n : n + ROWS], now) for n in range(0, len(found), ROWS))
     tallies.move_mark(session, MARK, end)
     session.flush()
     return Gathered(added, sum(n for key, n in counts.items() if key.what == "message"), end >= now - LAG)
